@@ -1,0 +1,209 @@
+/* options.c - see options.h. */
+#include "base/options.h"
+
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fmt.h"
+
+typedef enum option_kind { OPTION_NUMBER, OPTION_PERCENT, OPTION_SIZE, OPTION_SWITCH, OPTION_FAULT } option_kind;
+
+typedef struct option_entry {
+  const char *variable;
+  const char *name; /* within a list variable; "" when the variable is the option */
+  option_kind kind;
+  size_t offset;
+  int64_t initial, low, high;
+  const char *text;
+} option_entry;
+
+#define SETTING(field) offsetof(tri_settings, field)
+
+/* The later of two lines for one setting wins: a TRICOLOR_ name over Go's. */
+static const option_entry options[] = {
+    {"GOGC", "", OPTION_PERCENT, SETTING(gc_percent), 100, 0, INT_MAX, "As TRICOLOR_GC_PERCENT, which wins."},
+    {"TRICOLOR_GC_PERCENT", "", OPTION_PERCENT, SETTING(gc_percent), 100, 0, INT_MAX,
+     "Growth of the heap over what is live that starts a collection, in percent; off: collect only when asked."},
+    {"TRICOLOR_GC_THREADS", "", OPTION_NUMBER, SETTING(gc_threads), 0, 0, 64,
+     "Threads that mark during a collection; 0: one per processor."},
+    {"TRICOLOR_HEAP_RESERVE", "", OPTION_SIZE, SETTING(heap_reserve), 0, 0, INT64_MAX,
+     "Address space to reserve for the heap, and so its largest size; 0: as much as the limits allow, at most 1TiB."},
+    {"TRICOLOR_SIGNAL", "", OPTION_NUMBER, SETTING(signal), SIGURG, 1, 64,
+     "The signal that stops threads; change it when the program needs SIGURG for itself."},
+    {"TRICOLOR_HUGE_PAGES", "", OPTION_SWITCH, SETTING(huge_pages), 1, 0, 1,
+     "Whether heaps over 32MiB ask the system for huge pages."},
+    {"TRICOLOR_TRACE", "gc", OPTION_SWITCH, SETTING(trace_gc), 0, 0, 1,
+     "One line on standard error for each collection, in the form of Go's gctrace."},
+    {"TRICOLOR_DEBUG", "check", OPTION_SWITCH, SETTING(check), 0, 0, 1,
+     "After each mark, marks again by other means and aborts if a reachable object was missed."},
+    {"TRICOLOR_DEBUG", "poison", OPTION_SWITCH, SETTING(poison), 0, 0, 1,
+     "Overwrites objects with 0xdb when they are swept or freed."},
+    {"TRICOLOR_DEBUG", "gcevery", OPTION_NUMBER, SETTING(collect_every), 0, 0, INT_MAX,
+     "Collects every so many allocations of a thread."},
+    {"TRICOLOR_DEBUG", "workbufs", OPTION_NUMBER, SETTING(work_buffers), 0, 0, INT_MAX,
+     "Lets marking have no more than so many work buffers, to exercise what happens without."},
+    {"TRICOLOR_DEBUG", "inject", OPTION_FAULT, SETTING(inject), TRI_INJECT_NONE, 0, 0,
+     "Breaks the collector on purpose, to show that check finds it: root skips the stacks, child does not scan one object."},
+};
+enum { OPTION_COUNT = sizeof options / sizeof options[0] };
+
+extern char **environ;
+
+static int64_t *setting_of(tri_settings *settings, const option_entry *option) {
+  return (int64_t *)(void *)((char *)settings + option->offset);
+}
+
+/* ---- values ---- */
+
+static bool parse_number(const char *text, int64_t *value, const char **end) {
+  *value = 0;
+  *end = text;
+  while (**end >= '0' && **end <= '9') {
+    if (__builtin_mul_overflow(*value, 10, value) || __builtin_add_overflow(*value, **end - '0', value)) return false;
+    ++*end;
+  }
+  return *end != text;
+}
+
+/* Go's suffixes: B, KiB, MiB, GiB, TiB; none means bytes. */
+static bool parse_size(const char *text, int64_t *value) {
+  static const char *const suffixes[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+  const char *end;
+  if (!parse_number(text, value, &end)) return false;
+  if (!*end) return true;
+  for (int i = 0; i < 5; i++)
+    if (strcmp(end, suffixes[i]) == 0) return !__builtin_mul_overflow(*value, INT64_C(1) << (10 * i), value);
+  return false;
+}
+
+static bool parse_switch(const char *text, int64_t *value) {
+  *value = !*text || strcmp(text, "1") == 0 || strcmp(text, "on") == 0;
+  return *value || strcmp(text, "0") == 0 || strcmp(text, "off") == 0;
+}
+
+static bool parse_fault(const char *text, int64_t *value) {
+  *value = strcmp(text, "root") == 0 ? TRI_INJECT_ROOT : strcmp(text, "child") == 0 ? TRI_INJECT_CHILD : TRI_INJECT_NONE;
+  return *value != TRI_INJECT_NONE;
+}
+
+static bool parse_value(const option_entry *option, const char *text, int64_t *value) {
+  const char *end;
+  switch (option->kind) {
+    case OPTION_SWITCH: return parse_switch(text, value);
+    case OPTION_FAULT: return parse_fault(text, value);
+    case OPTION_SIZE: return parse_size(text, value);
+    case OPTION_PERCENT:
+      if (strcmp(text, "off") == 0 || strcmp(text, "-1") == 0) {
+        *value = -1;
+        return true;
+      }
+      break;
+    case OPTION_NUMBER: break;
+  }
+  return parse_number(text, value, &end) && !*end && *value >= option->low && *value <= option->high;
+}
+
+static const char *expectation(option_kind kind) {
+  switch (kind) {
+    case OPTION_PERCENT: return "a percentage or off";
+    case OPTION_SIZE: return "a size such as 512MiB";
+    case OPTION_SWITCH: return "1 or 0";
+    case OPTION_FAULT: return "root or child";
+    case OPTION_NUMBER: break;
+  }
+  return "a number in range";
+}
+
+static bool set(tri_settings *settings, const option_entry *option, const char *source, const char *text) {
+  int64_t value;
+  if (parse_value(option, text, &value)) {
+    *setting_of(settings, option) = value;
+    return true;
+  }
+  tri_print("tricolor: %s: %s%s\"%s\" is not %s\n", source, option->name, *option->name ? "=" : "", text,
+            expectation(option->kind));
+  return false;
+}
+
+/* ---- lists ---- */
+
+static const option_entry *find_in_list(const char *name) {
+  for (int i = 0; i < OPTION_COUNT; i++)
+    if (*options[i].name && strcmp(options[i].name, name) == 0) return &options[i];
+  return NULL;
+}
+
+static bool parse_item(tri_settings *settings, const char *source, char *item) {
+  char *value = strchr(item, '=');
+  if (value) *value++ = 0;
+  const option_entry *option = find_in_list(item);
+  if (option) return set(settings, option, source, value ? value : "");
+  tri_print("tricolor: %s: unknown option \"%s\"\n", source, item);
+  return false;
+}
+
+bool tri_settings_parse_list(tri_settings *settings, const char *source, const char *text) {
+  bool good = true;
+  char item[128];
+  while (*text) {
+    size_t length = strcspn(text, ",");
+    if (length >= sizeof item) {
+      tri_print("tricolor: %s: option too long: \"%s\"\n", source, text);
+      return false;
+    }
+    memcpy(item, text, length);
+    item[length] = 0;
+    if (length) good &= parse_item(settings, source, item);
+    text += length + (text[length] == ',');
+  }
+  return good;
+}
+
+/* ---- the environment ---- */
+
+static bool is_known_variable(const char *assignment, size_t length) {
+  for (int i = 0; i < OPTION_COUNT; i++)
+    if (strlen(options[i].variable) == length && strncmp(options[i].variable, assignment, length) == 0) return true;
+  return false;
+}
+
+/* A misspelt TRICOLOR_ variable would otherwise be silently without effect. */
+static bool report_unknown(void) {
+  bool good = true;
+  for (char **variable = environ; variable && *variable; variable++) {
+    size_t length = strcspn(*variable, "=");
+    if (strncmp(*variable, "TRICOLOR_", 9) != 0 || is_known_variable(*variable, length)) continue;
+    tri_print("tricolor: unknown environment variable %s\n", *variable);
+    good = false;
+  }
+  return good;
+}
+
+bool tri_settings_read(tri_settings *settings) {
+  bool good = report_unknown();
+  for (int i = 0; i < OPTION_COUNT; i++) *setting_of(settings, &options[i]) = options[i].initial;
+  const char *last_list = "";
+  for (int i = 0; i < OPTION_COUNT; i++) {
+    const char *text = secure_getenv(options[i].variable);
+    if (!text) continue;
+    if (!*options[i].name) {
+      good &= set(settings, &options[i], options[i].variable, text);
+    } else if (strcmp(last_list, options[i].variable) != 0) {
+      last_list = options[i].variable;
+      good &= tri_settings_parse_list(settings, last_list, text);
+    }
+  }
+  return good;
+}
+
+void tri_settings_describe(void (*visit)(void *argument, const char *variable, const char *name, const char *initial,
+                                         const char *text),
+                           void *argument) {
+  for (int i = 0; i < OPTION_COUNT; i++) {
+    char initial[24];
+    (void)tri_format(initial, sizeof initial, "%lld", (long long)options[i].initial);
+    visit(argument, options[i].variable, options[i].name, initial, options[i].text);
+  }
+}

@@ -1,0 +1,109 @@
+/* check.c - see check.h. */
+#include "gc/check.h"
+
+#include "gc/mark.h"
+#include "heap/layout.h"
+#include "heap/object.h"
+
+#define TRI_READS_ANYTHING __attribute__((no_sanitize("address", "thread")))
+
+static struct {
+  tri_region seen_region; /* one bit per granule of the heap */
+  tri_region stack_region;
+  uint64_t *seen;
+  uintptr_t *stack;
+  size_t depth;
+} check TRI_OWN_DATA;
+
+bool tri_check_init(void) {
+  size_t reserved = tri_the_arena.reserved;
+  if (!tri_region_reserve(&check.seen_region, reserved / TRI_GRANULE / 8, 4096, "tricolor: check")) return false;
+  if (!tri_region_reserve(&check.stack_region, tri_min(reserved / 2, 64 * TRI_GIB), 4096, "tricolor: check")) return false;
+  check.seen = (uint64_t *)check.seen_region.base;
+  check.stack = (uintptr_t *)check.stack_region.base;
+  return true;
+}
+
+static bool see(uintptr_t start) {
+  size_t granule = (start - tri_the_arena.base) / TRI_GRANULE;
+  uint64_t bit = 1ull << (granule % 64);
+  bool first = !(check.seen[granule / 64] & bit);
+  check.seen[granule / 64] |= bit;
+  return first;
+}
+
+static void push(uintptr_t start) {
+  if (!tri_region_extend(&check.stack_region, (check.depth + 1) * sizeof *check.stack))
+    tri_fatal("check: no memory for %zu pending objects", check.depth);
+  check.stack[check.depth++] = start;
+}
+
+/* The allocated object around address, found without the shortcut that marking takes. */
+static uintptr_t object_at(uintptr_t address, tri_span **span) {
+  if (!tri_arena_has(address) || !(*span = tri_span_of(address))) return 0;
+  uintptr_t start = (*span)->start;
+  if ((*span)->size_class) {
+    size_t index = (address - start) / (*span)->slot_size;
+    if (index >= (*span)->slots) return 0;
+    start += index * (*span)->slot_size;
+  }
+  return tri_slot_is_allocated(start) ? start : 0;
+}
+
+typedef struct tri_edge {
+  uintptr_t from;   /* the object, or 0: a root */
+  uintptr_t place;  /* address of the word */
+  const char *root; /* kind of root */
+} tri_edge;
+
+_Noreturn static void report(uintptr_t start, const tri_span *span, tri_edge edge) {
+  if (edge.from)
+    tri_fatal("check: object %p (%zu bytes, layout %u) is reachable but not marked: the word at %p, %zu bytes into "
+              "object %p, points to it",
+              (void *)start, span->slot_size, (unsigned)span->layout, (void *)edge.place,
+              (size_t)(edge.place - edge.from), (void *)edge.from);
+  tri_fatal("check: object %p (%zu bytes, layout %u) is reachable but not marked: the root word at %p (%s) points to it",
+            (void *)start, span->slot_size, (unsigned)span->layout, (void *)edge.place, edge.root);
+}
+
+static void follow(uintptr_t word, tri_edge edge) {
+  tri_span *span;
+  uintptr_t start = object_at(word, &span);
+  if (!start || !see(start)) return;
+  if (!tri_mark_is_set(start)) report(start, span, edge);
+  if (!span->noscan) push(start);
+}
+
+TRI_READS_ANYTHING static void follow_object(uintptr_t start) {
+  tri_span *span = tri_span_of(start);
+  const tri_layout *layout = span->layout ? tri_layout_get(span->layout) : NULL;
+  const uintptr_t *words = (const uintptr_t *)start;
+  for (size_t i = 0; i < span->slot_size / 8; i++) {
+    size_t index = layout ? i % layout->element_words : 0;
+    if (layout && !(layout->map[index / 64] >> (index % 64) & 1)) continue;
+    follow(words[i], (tri_edge){.from = start, .place = (uintptr_t)&words[i]});
+  }
+}
+
+TRI_READS_ANYTHING static void follow_root(const tri_root *root) {
+  tri_edge edge = {.place = root->low, .root = tri_root_kind_name(root->kind)};
+  if (root->kind == TRI_ROOT_WORD) {
+    follow(root->low, edge);
+    return;
+  }
+  for (; edge.place < root->high; edge.place += sizeof(uintptr_t)) {
+    uintptr_t word = *(const uintptr_t *)edge.place;
+    follow(word, edge);
+    follow(word - 1, edge); /* the object that ends here */
+  }
+}
+
+void tri_check_run(tri_root_list roots) {
+  size_t used = atomic_load_explicit(&tri_the_arena.used, memory_order_relaxed);
+  if (!tri_region_extend(&check.seen_region, used / TRI_GRANULE / 8)) tri_fatal("check: no memory for its bits");
+  for (size_t i = 0; i < used / TRI_GRANULE / 64; i++) check.seen[i] = 0;
+  for (size_t i = 0; i < roots.count; i++) {
+    follow_root(&roots.roots[i]);
+    while (check.depth) follow_object(check.stack[--check.depth]);
+  }
+}

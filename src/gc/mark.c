@@ -1,0 +1,395 @@
+/* mark.c - the tri-colour mark: white objects have no mark bit, grey ones have it and wait in a buffer (or, when none could be
+ * had, in the grey bitmap), black ones are scanned.
+ *
+ * A marker takes an object from its buffer, asks for its memory ahead of time and lets it ripen in a ring of RING objects, so
+ * that several cache misses are under way at once (Cher, Hosking and Vitek, "Software prefetching for mark-sweep garbage
+ * collection", 2004; docs/design/mark.md has our figures). A pointer to a slot's start, the usual case, is recognised
+ * by its allocation bit alone: only slot starts have bits. Mark bits are set by atomic OR, for markers share words; no
+ * ordering is needed, since what an object holds was written before the world stopped.
+ *
+ * Large objects are scanned in pieces of 128 KiB, each piece making the next one available to other markers. */
+#include "gc/mark.h"
+
+#include "gc/work.h"
+#include "heap/heap.h"
+#include "heap/layout.h"
+#include "heap/object.h"
+
+/* Foreign memory is read word by word, also where the sanitizers know better. */
+#define TRI_READS_ANYTHING __attribute__((no_sanitize("address", "thread")))
+
+enum {
+  RING = 16,
+  PIECE = 128 * 1024,
+  SHARE_EVERY = 64,           /* objects between looks at whether others wait */
+  HELP_WORTH = 2 * 1024 * 1024, /* a mark expected to be smaller than this is done alone */
+};
+
+typedef struct tri_marker {
+  tri_work_buffer *buffer, *spare; /* the one worked on, and a full or empty one beside it */
+  size_t bytes, objects;
+} tri_marker;
+
+static struct {
+  int max_markers;
+  tri_mark_fault fault;
+  _Atomic(int) helpers_started;
+  _Atomic(uint32_t) generation; /* futex word: a mark helpers may join. Release; pairs with their acquire */
+  _Atomic(int) active;          /* helpers inside a mark. acq_rel: their counts are seen when it reaches 0 */
+  tri_root_list roots;
+  _Atomic(size_t) next_root;
+  _Atomic(bool) overflowed;     /* the grey bitmap has bits */
+  _Atomic(bool) fault_done;
+  _Atomic(size_t) bytes, objects;
+  _Atomic(uint64_t) cpu;
+  _Atomic(int) joined;
+} mark TRI_OWN_DATA;
+
+/* ---- grey ---- */
+
+/* No buffer: the object waits in the bitmap, which the coordinator goes through at the end of the round. */
+static void put_grey(uintptr_t start) {
+  size_t granule = (start - tri_the_arena.base) >> TRI_GRANULE_SHIFT;
+  atomic_fetch_or_explicit(&tri_the_arena.grey[granule / 64], 1ull << (granule % 64), memory_order_relaxed);
+  atomic_store_explicit(&mark.overflowed, true, memory_order_relaxed);
+}
+
+static bool make_room(tri_marker *marker) {
+  tri_work_buffer *full = marker->buffer;
+  if (marker->spare && marker->spare->count == 0) {
+    marker->buffer = marker->spare;
+    marker->spare = full;
+    return true;
+  }
+  tri_work_buffer *empty = tri_work_new();
+  if (!empty) return false;
+  if (marker->spare) tri_work_share(marker->spare);
+  marker->spare = full;
+  marker->buffer = empty;
+  return true;
+}
+
+TRI_INLINE void push(tri_marker *marker, uintptr_t entry) {
+  if (tri_unlikely(marker->buffer->count == TRI_WORK_ENTRIES) && !make_room(marker)) {
+    put_grey(entry & ~(uintptr_t)TRI_WORK_PIECE);
+    return;
+  }
+  marker->buffer->entries[marker->buffer->count++] = entry;
+}
+
+/* An entry of this marker's own, or 0. */
+TRI_INLINE uintptr_t pop(tri_marker *marker) {
+  if (tri_unlikely(marker->buffer->count == 0)) {
+    if (!marker->spare || marker->spare->count == 0) return 0;
+    tri_work_buffer *empty = marker->buffer;
+    marker->buffer = marker->spare;
+    marker->spare = empty;
+  }
+  return marker->buffer->entries[--marker->buffer->count];
+}
+
+/* ---- marking one object ---- */
+
+/* False when it was marked already. */
+TRI_INLINE bool set_mark(tri_page_bits *bits, unsigned word, uint64_t bit) {
+  if (atomic_load_explicit(&bits->mark[word], memory_order_relaxed) & bit) return false;
+  return !(atomic_fetch_or_explicit(&bits->mark[word], bit, memory_order_relaxed) & bit);
+}
+
+TRI_INLINE size_t size_of_kind(uint32_t kind, uintptr_t start) {
+  if (tri_unlikely(kind & TRI_KIND_LARGE)) return tri_span_of(start)->slot_size;
+  return tri_size_classes[tri_kind_class(kind)].size;
+}
+
+static bool lose_child(void) {
+  return mark.fault == TRI_FAULT_CHILD && !atomic_exchange_explicit(&mark.fault_done, true, memory_order_relaxed);
+}
+
+TRI_INLINE void shade(tri_marker *marker, uintptr_t start, uint32_t kind, tri_page_bits *bits) {
+  if (!set_mark(bits, tri_bit_word(start), tri_bit_mask(start))) return;
+  if (kind & TRI_KIND_NOSCAN) {
+    marker->bytes += size_of_kind(kind, start);
+    marker->objects++;
+  } else {
+    push(marker, start);
+  }
+}
+
+/* Not a slot's start: find the slot. */
+static TRI_NOINLINE void shade_interior(tri_marker *marker, uintptr_t word) {
+  uint32_t kind = tri_arena_kind(tri_arena_page(word));
+  if (!(kind & TRI_KIND_IN_USE)) return;
+  uintptr_t start = tri_object_slot_start(word, kind);
+  if (start && tri_slot_is_allocated(start)) shade(marker, start, kind, tri_arena_bits(start));
+}
+
+/* Marks what word points to, if it points into the heap at all. */
+TRI_INLINE void shade_word(tri_marker *marker, uintptr_t word) {
+  size_t offset = word - tri_the_arena.base;
+  if (offset >= atomic_load_explicit(&tri_the_arena.used, memory_order_relaxed)) return;
+  tri_page_bits *bits = &tri_the_arena.bits[offset >> TRI_PAGE_SHIFT];
+  uint64_t bit = tri_bit_mask(word);
+  bool start = !(offset & (TRI_GRANULE - 1)) &&
+               (atomic_load_explicit(&bits->alloc[tri_bit_word(word)], memory_order_relaxed) & bit);
+  if (tri_unlikely(!start)) {
+    shade_interior(marker, word);
+    return;
+  }
+  shade(marker, word, tri_arena_kind(offset >> TRI_PAGE_SHIFT), bits);
+}
+
+/* A root may be an end pointer: where a slot starts, the object before it ends. */
+static void shade_root(tri_marker *marker, uintptr_t word) {
+  shade_word(marker, word);
+  if (!(word & (TRI_GRANULE - 1)) && tri_arena_has(word - 1)) shade_interior(marker, word - 1);
+}
+
+/* ---- scanning ---- */
+
+TRI_READS_ANYTHING static void scan_conservative(tri_marker *marker, uintptr_t low, uintptr_t high) {
+  for (const uintptr_t *word = (const uintptr_t *)low; word < (const uintptr_t *)high; word++)
+    shade_word(marker, *word);
+}
+
+/* Words [from, to) of an object of the layout that starts at start. */
+TRI_READS_ANYTHING static void scan_typed(tri_marker *marker, uintptr_t start, size_t from, size_t to,
+                                          const tri_layout *layout) {
+  const uintptr_t *words = (const uintptr_t *)start;
+  size_t element = from / layout->element_words * layout->element_words;
+  for (; element < to; element += layout->element_words)
+    for (size_t i = 0; i < layout->map_words; i++)
+      for (uint64_t map = layout->map[i]; map; map &= map - 1) {
+        size_t index = element + i * 64 + (size_t)__builtin_ctzll(map);
+        if (tri_likely(index >= from && index < to)) shade_word(marker, words[index]);
+      }
+}
+
+/* Small maps, by far the most, without the bounds that pieces need. */
+TRI_READS_ANYTHING TRI_INLINE void scan_small_typed(tri_marker *marker, uintptr_t start, size_t size,
+                                                    const tri_layout *layout) {
+  size_t bytes = (size_t)layout->element_words * 8;
+  for (uintptr_t element = start; element + bytes <= start + size; element += bytes)
+    for (uint64_t map = layout->map[0]; map; map &= map - 1)
+      shade_word(marker, ((const uintptr_t *)element)[__builtin_ctzll(map)]);
+}
+
+static void scan_large(tri_marker *marker, uintptr_t at, uint32_t layout) {
+  const tri_span *span = tri_span_of(at);
+  uintptr_t end = span->start + span->slot_size, to = tri_min(end, at + PIECE);
+  if (at == span->start) {
+    marker->bytes += span->slot_size;
+    marker->objects++;
+  }
+  if (to < end) push(marker, to | TRI_WORK_PIECE);
+  if (layout == TRI_LAYOUT_CONSERVATIVE)
+    scan_conservative(marker, at, to);
+  else
+    scan_typed(marker, span->start, (at - span->start) / 8, (to - span->start) / 8, tri_layout_get(layout));
+}
+
+static void scan(tri_marker *marker, uintptr_t entry) {
+  uintptr_t start = entry & ~(uintptr_t)TRI_WORK_PIECE;
+  uint32_t kind = tri_arena_kind(tri_arena_page(start));
+  uint32_t layout = tri_kind_layout(kind);
+  if (tri_unlikely(kind & TRI_KIND_LARGE)) {
+    scan_large(marker, start, layout);
+    return;
+  }
+  if (tri_unlikely(mark.fault == TRI_FAULT_CHILD) && lose_child()) return;
+  size_t size = tri_size_classes[tri_kind_class(kind)].size;
+  marker->bytes += size;
+  marker->objects++;
+  if (layout == TRI_LAYOUT_CONSERVATIVE) {
+    scan_conservative(marker, start, start + size);
+    return;
+  }
+  const tri_layout *map = tri_layout_get(layout);
+  if (tri_likely(map->map_words == 1))
+    scan_small_typed(marker, start, size, map);
+  else
+    scan_typed(marker, start, 0, size / 8, map);
+}
+
+TRI_READS_ANYTHING static void scan_root(tri_marker *marker, const tri_root *root) {
+  if (root->kind == TRI_ROOT_WORD) {
+    shade_root(marker, root->low);
+    return;
+  }
+  for (const uintptr_t *word = (const uintptr_t *)root->low; word < (const uintptr_t *)root->high; word++)
+    if (tri_unlikely(*word - tri_the_arena.base <= atomic_load_explicit(&tri_the_arena.used, memory_order_relaxed)))
+      shade_root(marker, *word);
+}
+
+/* ---- a marker's work ---- */
+
+/* Gives half of what is at hand to markers that wait. */
+static void share_half(tri_marker *marker) {
+  if (marker->spare && marker->spare->count) {
+    tri_work_share(marker->spare);
+    marker->spare = NULL;
+    return;
+  }
+  size_t count = marker->buffer->count / 2;
+  tri_work_buffer *half = count ? tri_work_new() : NULL;
+  if (!half) return;
+  marker->buffer->count -= count;
+  for (size_t i = 0; i < count; i++) half->entries[i] = marker->buffer->entries[marker->buffer->count + i];
+  half->count = count;
+  tri_work_share(half);
+}
+
+/* Until nothing of its own is left. */
+static void drain(tri_marker *marker) {
+  uintptr_t ring[RING];
+  unsigned head = 0, tail = 0, since = 0;
+  for (;;) {
+    while (tail - head < RING) {
+      uintptr_t entry = pop(marker);
+      if (!entry) break;
+      __builtin_prefetch((const void *)entry);
+      ring[tail++ % RING] = entry;
+    }
+    if (head == tail) return;
+    scan(marker, ring[head++ % RING]);
+    if (tri_unlikely(++since >= SHARE_EVERY)) {
+      since = 0;
+      if (tri_work_is_wanted()) share_half(marker);
+    }
+  }
+}
+
+static void scan_roots(tri_marker *marker) {
+  size_t index;
+  while ((index = atomic_fetch_add_explicit(&mark.next_root, 1, memory_order_relaxed)) < mark.roots.count) {
+    if (mark.fault == TRI_FAULT_ROOT && mark.roots.roots[index].kind == TRI_ROOT_STACK) continue;
+    scan_root(marker, &mark.roots.roots[index]);
+  }
+}
+
+/* Takes shared buffers until the mark is over. */
+static void drain_all(tri_marker *marker) {
+  for (;;) {
+    drain(marker);
+    tri_work_buffer *taken = tri_work_take();
+    if (!taken) return;
+    tri_work_recycle(marker->buffer);
+    marker->buffer = taken;
+  }
+}
+
+static bool marker_begin(tri_marker *marker) {
+  *marker = (tri_marker){.buffer = tri_work_new()};
+  return marker->buffer != NULL;
+}
+
+static void marker_end(tri_marker *marker, uint64_t cpu_start) {
+  tri_work_recycle(marker->buffer);
+  if (marker->spare) tri_work_recycle(marker->spare);
+  atomic_fetch_add_explicit(&mark.bytes, marker->bytes, memory_order_relaxed);
+  atomic_fetch_add_explicit(&mark.objects, marker->objects, memory_order_relaxed);
+  atomic_fetch_add_explicit(&mark.cpu, tri_os_thread_cpu() - cpu_start, memory_order_relaxed);
+}
+
+/* ---- helpers ---- */
+
+static void help(void) {
+  uint64_t cpu_start = tri_os_thread_cpu();
+  tri_marker marker;
+  if (!marker_begin(&marker)) return;
+  if (tri_work_join()) {
+    atomic_fetch_add_explicit(&mark.joined, 1, memory_order_relaxed);
+    scan_roots(&marker);
+    drain_all(&marker);
+  }
+  marker_end(&marker, cpu_start);
+}
+
+static void helper_main(void *argument) {
+  (void)argument;
+  uint32_t seen = atomic_load_explicit(&mark.generation, memory_order_acquire) - 1;
+  for (;;) {
+    uint32_t generation;
+    while ((generation = atomic_load_explicit(&mark.generation, memory_order_acquire)) == seen)
+      tri_os_wait(&mark.generation, seen, 0);
+    seen = generation;
+    atomic_fetch_add_explicit(&mark.active, 1, memory_order_acq_rel);
+    help();
+    atomic_fetch_sub_explicit(&mark.active, 1, memory_order_acq_rel);
+  }
+}
+
+void tri_mark_start_helpers(size_t marked_bytes) {
+  int wanted = mark.max_markers - 1;
+  if (marked_bytes < HELP_WORTH || atomic_exchange_explicit(&mark.helpers_started, wanted, memory_order_relaxed) == wanted)
+    return;
+  for (int i = 0; i < wanted; i++) tri_thread_start_own(helper_main, NULL, "tricolor-mark");
+}
+
+static void call_helpers(void) {
+  atomic_fetch_add_explicit(&mark.generation, 1, memory_order_release);
+  tri_os_wake(&mark.generation, INT32_MAX);
+}
+
+/* A helper that woke late finds the mark over and leaves; all are gone when this returns, and none comes back before the
+ * next call, except to find it over again. */
+static void wait_for_helpers(void) {
+  while (atomic_load_explicit(&mark.active, memory_order_acquire)) tri_os_relax();
+}
+
+/* ---- a whole mark ---- */
+
+/* Objects that overflowed into the grey bitmap, scanned and followed by the coordinator alone. */
+static void drain_grey(tri_marker *marker) {
+  size_t words = atomic_load_explicit(&tri_the_arena.used, memory_order_relaxed) / TRI_GRANULE / 64;
+  for (size_t i = 0; i < words; i++) {
+    uint64_t bits = atomic_exchange_explicit(&tri_the_arena.grey[i], 0, memory_order_relaxed);
+    for (; bits; bits &= bits - 1) {
+      scan(marker, tri_the_arena.base + ((i * 64 + (size_t)__builtin_ctzll(bits)) << TRI_GRANULE_SHIFT));
+      drain(marker);
+    }
+  }
+}
+
+static void mark_round(bool first, bool with_help) {
+  uint64_t cpu_start = tri_os_thread_cpu();
+  tri_marker marker;
+  while (!marker_begin(&marker)) tri_os_yield(); /* tri_mark_init made one; a late helper has it for a moment */
+  tri_work_begin();
+  if (with_help) call_helpers();
+  if (first)
+    scan_roots(&marker);
+  else
+    drain_grey(&marker);
+  drain_all(&marker);
+  wait_for_helpers();
+  marker_end(&marker, cpu_start);
+}
+
+tri_mark_result tri_mark_run(tri_root_list roots, size_t expected_bytes) {
+  mark.roots = roots;
+  atomic_store_explicit(&mark.next_root, 0, memory_order_relaxed);
+  atomic_store_explicit(&mark.bytes, 0, memory_order_relaxed);
+  atomic_store_explicit(&mark.objects, 0, memory_order_relaxed);
+  atomic_store_explicit(&mark.cpu, 0, memory_order_relaxed);
+  atomic_store_explicit(&mark.joined, 0, memory_order_relaxed);
+  bool with_help = expected_bytes + roots.data_bytes >= HELP_WORTH;
+  mark_round(true, with_help);
+  while (atomic_exchange_explicit(&mark.overflowed, false, memory_order_relaxed)) mark_round(false, with_help);
+  return (tri_mark_result){.marked_bytes = atomic_load_explicit(&mark.bytes, memory_order_relaxed),
+                           .marked_objects = atomic_load_explicit(&mark.objects, memory_order_relaxed),
+                           .cpu_ns = atomic_load_explicit(&mark.cpu, memory_order_relaxed),
+                           .markers = 1 + atomic_load_explicit(&mark.joined, memory_order_relaxed)};
+}
+
+bool tri_mark_init(int markers, tri_mark_fault fault) {
+  mark.max_markers = markers;
+  mark.fault = fault;
+  tri_work_buffer *buffer = tri_work_new();
+  if (buffer) tri_work_recycle(buffer);
+  return buffer != NULL;
+}
+
+void tri_mark_after_fork_child(void) {
+  atomic_store_explicit(&mark.helpers_started, 0, memory_order_relaxed);
+  atomic_store_explicit(&mark.active, 0, memory_order_relaxed);
+}

@@ -1,0 +1,38 @@
+/* roots.h - everything the collector looks into besides the heap: what the roots are, as a list of ranges.
+ *
+ * Gathered while the world is stopped: data and bss of every loaded object, stacks, thread-local storage, registers,
+ * registered ranges, and single words (parcels, tiny blocks). The library's own data is left out. Ranges are cut into
+ * pieces so that markers can share them. Lock: TRI_RANK_ROOTS guards the registered ranges. */
+#ifndef TRI_ROOTS_H
+#define TRI_ROOTS_H
+
+#include "gc/thread.h"
+
+typedef enum tri_root_kind { TRI_ROOT_DATA, TRI_ROOT_STACK, TRI_ROOT_TLS, TRI_ROOT_REGISTERED, TRI_ROOT_WORD } tri_root_kind;
+
+typedef struct tri_root {
+  uintptr_t low, high; /* word-aligned; for TRI_ROOT_WORD low is the word itself */
+  tri_root_kind kind;
+} tri_root;
+
+typedef struct tri_root_list {
+  const tri_root *roots;
+  size_t count;
+  size_t data_bytes, stack_bytes; /* for the pacer */
+} tri_root_list;
+
+/* The program's own ranges: false when memory is out; false when there is none that starts so. */
+bool tri_roots_register(uintptr_t start, size_t size);
+bool tri_roots_unregister(uintptr_t start);
+
+/* In this order, during one collection: clear, then modules' data and TLS as the loader shows them, then threads. Each returns
+ * false when memory for the list is out. */
+void tri_roots_clear(void);
+bool tri_roots_add_data(tri_os_range range);
+bool tri_roots_add_tls_module(size_t module_id, size_t size);
+bool tri_roots_add_threads(void);
+tri_root_list tri_roots_list(void);
+
+const char *tri_root_kind_name(tri_root_kind kind);
+
+#endif

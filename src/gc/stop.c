@@ -1,0 +1,257 @@
+/* stop.c - stopping the program's threads by signal. See thread.h for the protocol.
+ *
+ * Between tri_stop_begin and tri_stop_end nothing here or in the collector may call malloc, stdio or the loader: a stopped thread
+ * may hold their locks. The handler allocates nothing, takes no lock and keeps errno. */
+#include <errno.h>
+#include <string.h>
+
+#include "gc/thread.h"
+#include "heap/heap.h"
+
+enum {
+  MAX_TASKS = 32768,
+  SPINS = 2000, /* a running thread answers within some 20 us */
+  FIRST_PATIENCE_NS = 500 * 1000,
+  MAX_PATIENCE_NS = 20 * 1000 * 1000,
+  TRIES = 100,
+};
+
+static struct {
+  _Atomic(uint32_t) sequence; /* odd: a stop is on. seq_cst against thread states; its release ends a stop */
+  _Atomic(uint32_t) missing;  /* threads that have yet to stop; acq_rel: their saved state is seen by the collector */
+  int signal;
+  tri_thread *collector;
+  int *tasks; /* made when first needed */
+} stop TRI_OWN_DATA;
+
+struct sigaction tri_stop_chained TRI_OWN_DATA;
+static _Thread_local bool interrupted __attribute__((tls_model("initial-exec")));
+
+int tri_stop_signal(void) { return stop.signal; }
+
+bool tri_stop_interrupted(void) {
+  bool was = interrupted;
+  interrupted = false;
+  return was;
+}
+
+/* ---- the stopped thread's side ---- */
+
+/* The stack pointer is below everything of interest: the signal frame with all registers lies above it. */
+static void wait_for_end(tri_thread *thread, uint32_t sequence, uintptr_t sp) {
+  thread->sp = sp;
+  atomic_store_explicit(&thread->stopped, sequence, memory_order_release);
+  if (atomic_fetch_sub_explicit(&stop.missing, 1, memory_order_acq_rel) == 1) tri_os_wake(&stop.missing, 1);
+  while (atomic_load_explicit(&stop.sequence, memory_order_acquire) == sequence)
+    tri_os_wait(&stop.sequence, sequence, 0);
+}
+
+static bool is_asked(const tri_thread *thread, uint32_t sequence) {
+  return (sequence & 1) && atomic_load_explicit(&thread->asked, memory_order_acquire) == sequence &&
+         atomic_load_explicit(&thread->stopped, memory_order_relaxed) != sequence;
+}
+
+static void park_here(void *argument, uintptr_t sp) {
+  tri_thread *thread = argument;
+  uint32_t sequence = atomic_load_explicit(&stop.sequence, memory_order_acquire);
+  if (is_asked(thread, sequence)) wait_for_end(thread, sequence, sp);
+}
+
+void tri_stop_park(tri_thread *thread) {
+  thread->alternate_low = thread->alternate_high = 0;
+  tri_os_with_registers(park_here, thread);
+}
+
+/* A thread the registry did not know: the collector made its record before it signalled, and holds the lock for us. Its
+ * stack reaches up to its thread control block; the main thread's is where the loader put it. */
+static tri_thread *attach_in_handler(uintptr_t sp) {
+  tri_thread *thread = tri_thread_find(tri_os_thread_id());
+  if (!thread) return NULL;
+  thread->thread_pointer = tri_os_thread_pointer();
+  tri_os_mapping mapping;
+  if (thread->bounds_given) {
+    /* kept */
+  } else if (thread->id == tri_os_process_id()) {
+    if (!tri_os_main_stack(&thread->stack_low, &thread->stack_high)) return NULL;
+  } else {
+    uintptr_t top = tri_os_static_tls(thread->thread_pointer).high;
+    if (!tri_os_find_mapping(top - 1, &mapping) && !tri_os_find_mapping(sp, &mapping)) return NULL;
+    thread->stack_low = mapping.low;
+    thread->stack_high = top - mapping.low <= mapping.high - mapping.low ? top : mapping.high;
+  }
+  tri_cache_self = &thread->cache;
+  return thread;
+}
+
+static void chain(int signal, siginfo_t *info, void *context) {
+  struct sigaction *action = &tri_stop_chained;
+  if (action->sa_flags & SA_SIGINFO)
+    action->sa_sigaction(signal, info, context);
+  else if (action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN)
+    action->sa_handler(signal);
+}
+
+static void on_stop_signal(int signal, siginfo_t *info, void *context) {
+  int saved_errno = errno;
+  uintptr_t sp = (uintptr_t)__builtin_frame_address(0);
+  uint32_t sequence = atomic_load_explicit(&stop.sequence, memory_order_acquire);
+  tri_thread *thread = tri_thread_known();
+  if (!thread && (sequence & 1)) thread = attach_in_handler(sp);
+  if (!thread || !is_asked(thread, sequence)) {
+    if (info->si_code != SI_TKILL || info->si_pid != tri_os_process_id()) chain(signal, info, context);
+  } else if (atomic_load_explicit(&thread->cache.defer, memory_order_relaxed)) {
+    interrupted = true;
+    atomic_store_explicit(&thread->cache.stop_pending, 1, memory_order_relaxed);
+  } else {
+    uintptr_t blocking_sp = thread->sp; /* the signal may have met a thread that was entering a blocking region */
+    interrupted = true;
+    tri_os_context_altstack(context, &thread->alternate_low, &thread->alternate_high);
+    wait_for_end(thread, sequence, sp);
+    thread->sp = blocking_sp;
+  }
+  errno = saved_errno;
+}
+
+/* ---- blocking regions ---- */
+
+static void save_registers(void *argument, uintptr_t sp) {
+  tri_thread *thread = argument;
+  memcpy(thread->registers, (const void *)sp, sizeof thread->registers);
+  thread->sp = sp;
+}
+
+void tri_thread_blocking_begin(tri_thread *thread) {
+  if (thread->blocking_depth++) return;
+  thread->alternate_low = thread->alternate_high = 0;
+  tri_os_with_registers(save_registers, thread);
+  atomic_store_explicit(&thread->state, TRI_THREAD_BLOCKING, memory_order_seq_cst);
+}
+
+void tri_thread_blocking_end(tri_thread *thread) {
+  if (--thread->blocking_depth) return;
+  for (;;) {
+    atomic_store_explicit(&thread->state, TRI_THREAD_RUNNING, memory_order_seq_cst);
+    uint32_t sequence = atomic_load_explicit(&stop.sequence, memory_order_seq_cst);
+    if (!(sequence & 1)) return;
+    atomic_store_explicit(&thread->state, TRI_THREAD_BLOCKING, memory_order_seq_cst);
+    tri_os_wait(&stop.sequence, sequence, 0);
+  }
+}
+
+/* ---- the collector's side ---- */
+
+bool tri_stop_init(int signal) {
+  stop.signal = signal;
+  return tri_os_install_handler(signal, on_stop_signal, &tri_stop_chained);
+}
+
+/* Makes records for tasks that have none. False when there may be some it could not record. */
+static bool learn_tasks(void) {
+  if (!stop.tasks && !(stop.tasks = tri_meta_alloc(TRI_META_OTHER, MAX_TASKS * sizeof *stop.tasks))) return false;
+  int count = tri_os_tasks(stop.tasks, MAX_TASKS);
+  if (count > MAX_TASKS) return false;
+  for (int i = 0; i < count; i++) {
+    int id = stop.tasks[i];
+    if (tri_thread_find(id) || tri_thread_is_ours(id) || tri_os_task_is_kernel(id)) continue;
+    if (!tri_thread_record(id)) return false;
+  }
+  return true;
+}
+
+/* Signals a thread unless it counts as stopped. False when it is gone. */
+static bool ask(tri_thread *thread, uint32_t sequence) {
+  if (atomic_load_explicit(&thread->state, memory_order_seq_cst) == TRI_THREAD_BLOCKING) return true;
+  atomic_store_explicit(&thread->asked, sequence, memory_order_release);
+  atomic_fetch_add_explicit(&stop.missing, 1, memory_order_relaxed);
+  if (tri_os_signal_thread(thread->id, stop.signal) == 0) return true;
+  atomic_fetch_sub_explicit(&stop.missing, 1, memory_order_relaxed);
+  return false;
+}
+
+/* Asks every thread that was not asked yet; forgets those that are gone. Returns how many were asked. */
+static int ask_all(uint32_t sequence) {
+  int asked = 0;
+  for (tri_thread *thread = tri_threads_first(), *next; thread; thread = next) {
+    next = thread->next;
+    if (thread == stop.collector || atomic_load_explicit(&thread->asked, memory_order_relaxed) == sequence) continue;
+    if (!ask(thread, sequence))
+      tri_thread_forget(thread);
+    else if (atomic_load_explicit(&thread->asked, memory_order_relaxed) == sequence)
+      asked++;
+  }
+  return asked;
+}
+
+/* Looks after the threads that have not answered: one that ended meanwhile is forgotten. False when one blocks the signal. */
+static bool look_after_missing(uint32_t sequence) {
+  bool all_can = true;
+  for (tri_thread *thread = tri_threads_first(), *next; thread; thread = next) {
+    next = thread->next;
+    if (atomic_load_explicit(&thread->asked, memory_order_relaxed) != sequence ||
+        atomic_load_explicit(&thread->stopped, memory_order_acquire) == sequence)
+      continue;
+    if (tri_os_signal_thread(thread->id, 0) != 0 || tri_os_task_is_kernel(thread->id)) {
+      tri_thread_forget(thread);
+      atomic_fetch_sub_explicit(&stop.missing, 1, memory_order_relaxed);
+    } else if (tri_os_task_blocks(thread->id, stop.signal)) {
+      all_can = false;
+    }
+  }
+  return all_can;
+}
+
+/* Waits until every asked thread stopped. A thread that ended between signal and answer would be waited for in vain, so
+ * from time to time the missing are looked up. The C library blocks all signals for moments (pthread_create, fork): only a
+ * thread that still does after TRIES looks is given up on. */
+static bool wait_for_missing(uint32_t sequence) {
+  uint64_t patience = FIRST_PATIENCE_NS;
+  int tries = 0;
+  for (int spins = 0;; spins++) {
+    uint32_t missing = atomic_load_explicit(&stop.missing, memory_order_acquire);
+    if (!missing) return true;
+    if (spins < SPINS) {
+      tri_os_relax();
+      continue;
+    }
+    uint64_t before = tri_os_now();
+    tri_os_wait(&stop.missing, missing, patience);
+    if (tri_os_now() - before < patience) continue;
+    if (!look_after_missing(sequence) && ++tries == TRIES) return false;
+    if (patience < MAX_PATIENCE_NS) patience *= 2;
+  }
+}
+
+static void release_all(void) {
+  atomic_fetch_add_explicit(&stop.sequence, 1, memory_order_seq_cst);
+  tri_os_wake(&stop.sequence, INT32_MAX);
+}
+
+/* New threads can only be started by threads that still run. So when everything known has stopped and the system lists
+ * nothing unknown, all have stopped. */
+static bool stop_everything(uint32_t sequence) {
+  for (bool listed = false;;) {
+    int asked = ask_all(sequence);
+    if (!wait_for_missing(sequence)) return false;
+    if (listed && !asked) return true;
+    if (tri_os_task_count() == tri_threads_expected_tasks()) return true;
+    if (!learn_tasks()) return false;
+    listed = true;
+  }
+}
+
+bool tri_stop_begin(void) {
+  tri_thread *self = tri_thread_known();
+  tri_threads_lock();
+  stop.collector = self;
+  uint32_t sequence = atomic_fetch_add_explicit(&stop.sequence, 1, memory_order_seq_cst) + 1;
+  TRI_ASSERT(sequence & 1);
+  if (stop_everything(sequence)) return true;
+  release_all();
+  tri_threads_unlock();
+  return false;
+}
+
+void tri_stop_end(void) {
+  release_all();
+  tri_threads_unlock();
+}

@@ -1,0 +1,104 @@
+/* sweep.c - see sweep.h. */
+#include "gc/sweep.h"
+
+#include "gc/thread.h"
+#include "heap/heap.h"
+#include "heap/object.h"
+
+enum {
+  BATCH = 64,                 /* spans swept per turn at the lock */
+  SCAVENGE_SHARE = 100,       /* one part in so many of a processor */
+};
+
+static struct {
+  tri_lock lock;
+  _Atomic(uint32_t) request;  /* futex word: bumped per collection. Release; pairs with the background's acquire */
+  _Atomic(size_t) retain;
+  _Atomic(bool) started;
+  _Atomic(uint64_t) cpu;
+} sweep TRI_OWN_DATA = {.lock = TRI_LOCK_INIT(TRI_RANK_SWEEP), .retain = SIZE_MAX};
+
+/* Sweeps up to budget spans; returns how many it found, fewer than budget when nothing is left. */
+static int sweep_some(int budget) {
+  int swept = 0;
+  for (uint32_t bucket = 1; bucket < tri_central_count() && swept < budget; bucket++)
+    while (swept < budget && tri_central_sweep_one(bucket)) swept++;
+  while (swept < budget && tri_large_sweep_one()) swept++;
+  return swept;
+}
+
+void tri_sweep_all(void) {
+  while (sweep_some(BATCH) == BATCH) {
+  }
+}
+
+void tri_sweep_finish(void) {
+  tri_lock_take(&sweep.lock);
+  tri_sweep_all();
+}
+
+void tri_sweep_resume(void) { tri_lock_drop(&sweep.lock); }
+
+/* ---- the background thread ---- */
+
+static void sweep_quietly(void) {
+  bool more = true;
+  while (more) {
+    tri_lock_take(&sweep.lock);
+    more = sweep_some(BATCH) == BATCH;
+    tri_lock_drop(&sweep.lock);
+  }
+}
+
+static bool retains_too_much(void) {
+  tri_page_heap_figures heap = tri_page_heap_read();
+  return heap.heap_bytes - heap.released_bytes > atomic_load_explicit(&sweep.retain, memory_order_relaxed);
+}
+
+/* Until the next collection, or enough is given back: works a little, sleeps a hundred times as long. */
+static void scavenge_slowly(uint32_t request) {
+  while (atomic_load_explicit(&sweep.request, memory_order_relaxed) == request && retains_too_much()) {
+    uint64_t before = tri_os_thread_cpu();
+    tri_lock_take(&sweep.lock);
+    size_t released = tri_page_heap_release(TRI_PAGES_PER_HUGE, false);
+    tri_lock_drop(&sweep.lock);
+    if (!released) return;
+    uint64_t spent = tri_os_thread_cpu() - before;
+    tri_os_wait(&sweep.request, request, (spent + 1) * (SCAVENGE_SHARE - 1));
+  }
+}
+
+static void background(void *argument) {
+  (void)argument;
+  uint32_t done = 0;
+  for (;;) {
+    uint32_t request = atomic_load_explicit(&sweep.request, memory_order_acquire);
+    if (request == done) {
+      tri_os_wait(&sweep.request, done, 0);
+      continue;
+    }
+    done = request;
+    sweep_quietly();
+    scavenge_slowly(request);
+    atomic_store_explicit(&sweep.cpu, tri_os_thread_cpu(), memory_order_relaxed);
+  }
+}
+
+void tri_sweep_in_background(size_t retain) {
+  atomic_store_explicit(&sweep.retain, retain, memory_order_relaxed);
+  atomic_fetch_add_explicit(&sweep.request, 1, memory_order_release);
+  bool started = atomic_exchange_explicit(&sweep.started, true, memory_order_relaxed);
+  if (!started && !tri_thread_start_own(background, NULL, "tricolor-sweep"))
+    atomic_store_explicit(&sweep.started, false, memory_order_relaxed); /* refused: the next collection tries again */
+  tri_os_wake(&sweep.request, 1);
+}
+
+size_t tri_scavenge_all(void) {
+  size_t pages = 0, some;
+  while ((some = tri_page_heap_release(SIZE_MAX, true)) != 0) pages += some;
+  return pages * TRI_PAGE_SIZE;
+}
+
+uint64_t tri_sweep_cpu(void) { return atomic_load_explicit(&sweep.cpu, memory_order_relaxed); }
+
+void tri_sweep_after_fork_child(void) { atomic_store_explicit(&sweep.started, false, memory_order_relaxed); }

@@ -1,0 +1,30 @@
+/* sweep.h - turning what a mark left white into free memory, when somebody needs it or in the background.
+ *
+ * A span is swept by whoever comes first: the thread that wants slots of its bucket (heap/central.c), the background
+ * thread, the next collection before it stops the world, or tri_gc. The background thread afterwards gives memory
+ * back (scavenging, runtime/mgcscavenge.go): it keeps what the next cycle will want and works for 1 % of a processor.
+ * Lock: TRI_RANK_SWEEP is held by the background thread while it sweeps and by the collector from the end of sweeping to
+ * the flip, so that no span is between lists at a flip. */
+#ifndef TRI_SWEEP_H
+#define TRI_SWEEP_H
+
+#include "base/base.h"
+
+/* Sweeps all that is unswept. */
+void tri_sweep_all(void);
+
+/* The same for the collector, which then keeps the sweep lock until tri_sweep_resume. */
+void tri_sweep_finish(void);
+void tri_sweep_resume(void);
+
+/* A collection is over: sweep, then give back what lies over retain bytes of heap. Starts the thread if need be. */
+void tri_sweep_in_background(size_t retain);
+
+/* Gives every free page back now. Returns the bytes. */
+size_t tri_scavenge_all(void);
+
+uint64_t tri_sweep_cpu(void); /* of the background thread so far */
+
+void tri_sweep_after_fork_child(void);
+
+#endif

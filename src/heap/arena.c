@@ -1,0 +1,69 @@
+/* arena.c - see arena.h. */
+#include "heap/arena.h"
+
+tri_arena tri_the_arena TRI_OWN_DATA;
+
+enum { PREFERRED_SHIFT = 40, SMALLEST_SHIFT = 26 };
+
+/* Huge pages pay for large heaps (fewer first-touch faults, fewer TLB misses while marking) and cost small ones memory that
+ * is never used: the first chunks stay on small pages. docs/design/heap.md has the figures. */
+static const size_t huge_threshold = 32 * TRI_MIB;
+
+static bool reserve_all(tri_arena *arena, size_t size) {
+  size_t pages = size >> TRI_PAGE_SHIFT;
+  return tri_region_reserve(&arena->heap_region, size, TRI_CHUNK_SIZE, "tricolor: heap") &&
+         tri_region_reserve(&arena->bits_region, pages * sizeof *arena->bits, 4096, "tricolor: bits") &&
+         tri_region_reserve(&arena->grey_region, pages * TRI_WORDS_PER_PAGE * 8, 4096, "tricolor: grey") &&
+         tri_region_reserve(&arena->kinds_region, pages * sizeof *arena->kinds, 4096, "tricolor: kinds") &&
+         tri_region_reserve(&arena->spans_region, pages * sizeof *arena->spans, 4096, "tricolor: page spans");
+}
+
+static void unreserve_all(tri_arena *arena) {
+  tri_region_unreserve(&arena->heap_region);
+  tri_region_unreserve(&arena->bits_region);
+  tri_region_unreserve(&arena->grey_region);
+  tri_region_unreserve(&arena->kinds_region);
+  tri_region_unreserve(&arena->spans_region);
+}
+
+bool tri_arena_init(size_t size) {
+  tri_arena *arena = &tri_the_arena;
+  size = size ? tri_align_up(size, TRI_CHUNK_SIZE) : (size_t)1 << PREFERRED_SHIFT;
+  while (!reserve_all(arena, size)) {
+    unreserve_all(arena);
+    if (size <= (size_t)1 << SMALLEST_SHIFT) return false;
+    size = tri_align_up(size / 2, TRI_CHUNK_SIZE);
+  }
+  arena->base = arena->heap_region.base;
+  arena->reserved = size;
+  arena->bits = (tri_page_bits *)arena->bits_region.base;
+  arena->grey = (_Atomic(uint64_t) *)arena->grey_region.base;
+  arena->kinds = (_Atomic(uint32_t) *)arena->kinds_region.base;
+  arena->spans = (_Atomic(tri_span *) *)arena->spans_region.base;
+  arena->huge_from = huge_threshold;
+  return true;
+}
+
+bool tri_arena_grow(size_t count, bool *huge) {
+  tri_arena *arena = &tri_the_arena;
+  size_t used = atomic_load_explicit(&arena->used, memory_order_relaxed);
+  size_t to = used + count * TRI_CHUNK_SIZE;
+  size_t pages = to >> TRI_PAGE_SHIFT;
+  if (count > (arena->reserved - used) / TRI_CHUNK_SIZE) return false;
+  if (!tri_region_extend(&arena->bits_region, pages * sizeof *arena->bits) ||
+      !tri_region_extend(&arena->grey_region, pages * TRI_WORDS_PER_PAGE * 8) ||
+      !tri_region_extend(&arena->kinds_region, pages * sizeof *arena->kinds) ||
+      !tri_region_extend(&arena->spans_region, pages * sizeof *arena->spans) ||
+      !tri_region_extend(&arena->heap_region, to))
+    return false;
+  *huge = used >= arena->huge_from;
+  if (*huge) tri_os_advise_huge((void *)(arena->base + used), to - used, true);
+  atomic_store_explicit(&arena->used, to, memory_order_release);
+  return true;
+}
+
+size_t tri_arena_table_bytes(void) {
+  const tri_arena *arena = &tri_the_arena;
+  return arena->bits_region.committed + arena->grey_region.committed + arena->kinds_region.committed +
+         arena->spans_region.committed;
+}

@@ -1,0 +1,114 @@
+/* large.c - objects over 32 KiB: a span of whole pages each.
+ *
+ * Owns the two lists of large spans; which one is swept follows from the epoch's parity, as in central.c. Lock: the lists'
+ * own, of rank TRI_RANK_CENTRAL. An object's only bits are at its start. Follows runtime/mcache.go:allocLarge. */
+#include <errno.h>
+#include <string.h>
+
+#include "heap/heap.h"
+#include "heap/object.h"
+
+static struct {
+  tri_lock lock;
+  tri_span_list lists[2];
+} large TRI_OWN_DATA = {.lock = TRI_LOCK_INIT(TRI_RANK_CENTRAL)};
+
+static void set_bit(uintptr_t start) {
+  atomic_store_explicit(&tri_arena_bits(start)->alloc[tri_bit_word(start)], tri_bit_mask(start), memory_order_relaxed);
+}
+
+static void list_add(tri_span *span) {
+  tri_lock_take(&large.lock);
+  atomic_store_explicit(&span->state, TRI_SPAN_LARGE, memory_order_relaxed);
+  tri_span_push(&large.lists[tri_heap_epoch() & 1], span);
+  tri_lock_drop(&large.lock);
+}
+
+/* The bit is set last: until then a pointer to the object is none, and the mark ignores half-made objects. */
+static void *create(const tri_span_request *request, bool zero) {
+  tri_span *span = tri_span_create(request, NULL);
+  if (!span) return NULL;
+  if (zero && atomic_load_explicit(&span->needs_zero, memory_order_relaxed))
+    memset((void *)span->start, 0, request->page_count * TRI_PAGE_SIZE);
+  set_bit(span->start);
+  void *object = (void *)span->start;
+  list_add(span);
+  tri_count_large_allocated(request->slot_size);
+  atomic_fetch_add_explicit(&tri_the_heap.live, (ptrdiff_t)request->slot_size, memory_order_relaxed);
+  return object;
+}
+
+void *tri_large_alloc(size_t size, size_t alignment, uint32_t layout, bool noscan, bool zero) {
+  tri_cache *cache = tri_cache_self;
+  if (cache == &tri_cache_none && !(cache = tri_the_hooks.attach())) {
+    errno = ENOMEM;
+    return NULL;
+  }
+  if (size >= tri_the_arena.reserved || alignment > tri_the_arena.reserved - size) {
+    errno = ENOMEM;
+    return NULL;
+  }
+  size_t pages = size / TRI_PAGE_SIZE + 1; /* at least a byte of slack */
+  tri_span_request request = {.page_count = pages,
+                              .alignment = tri_max(alignment / TRI_PAGE_SIZE, 1),
+                              .slot_size = pages * TRI_PAGE_SIZE,
+                              .slots = 1,
+                              .layout = layout,
+                              .noscan = noscan};
+  if (tri_heap_wants_collection() || tri_the_heap.collect_every) tri_the_hooks.collect();
+  for (int attempt = 0;;) {
+    tri_cache_defer(cache);
+    void *object = create(&request, zero);
+    tri_cache_undefer(cache);
+    if (object) return object;
+    if (!tri_cache_find_memory(size, &attempt)) return NULL;
+  }
+}
+
+/* The span is off the lists. */
+static void destroy(tri_span *span) {
+  atomic_store_explicit(&span->state, TRI_SPAN_SWEPT, memory_order_relaxed);
+  tri_count_large_freed(span->slot_size);
+  tri_span_destroy(span);
+}
+
+bool tri_large_sweep_one(void) {
+  tri_span_list *unswept = &large.lists[~tri_heap_epoch() & 1];
+  tri_lock_take(&large.lock);
+  tri_span *span = tri_span_pop(unswept);
+  if (!span) {
+    tri_lock_drop(&large.lock);
+    return false;
+  }
+  _Atomic(uint64_t) *mark = tri_span_mark_word(span, 0);
+  bool live = atomic_load_explicit(mark, memory_order_relaxed) & 1;
+  if (live) {
+    atomic_store_explicit(mark, 0, memory_order_relaxed);
+    atomic_store_explicit(&span->epoch, tri_heap_epoch(), memory_order_relaxed);
+    tri_span_push(&large.lists[tri_heap_epoch() & 1], span);
+  } else {
+    atomic_store_explicit(&span->state, TRI_SPAN_SWEPT, memory_order_relaxed);
+  }
+  tri_lock_drop(&large.lock);
+  if (!live) destroy(span);
+  return true;
+}
+
+bool tri_large_free(tri_span *span) {
+  tri_cache *cache = tri_cache_self;
+  tri_cache_defer(cache);
+  tri_lock_take(&large.lock);
+  bool listed = atomic_load_explicit(&span->state, memory_order_relaxed) == TRI_SPAN_LARGE;
+  if (listed) {
+    bool swept = atomic_load_explicit(&span->epoch, memory_order_relaxed) == tri_heap_epoch();
+    tri_span_remove(&large.lists[(tri_heap_epoch() ^ !swept) & 1], span);
+    atomic_store_explicit(&span->state, TRI_SPAN_SWEPT, memory_order_relaxed);
+  }
+  tri_lock_drop(&large.lock);
+  if (listed) {
+    atomic_fetch_sub_explicit(&tri_the_heap.live, (ptrdiff_t)span->slot_size, memory_order_relaxed);
+    destroy(span);
+  }
+  tri_cache_undefer(cache);
+  return listed;
+}

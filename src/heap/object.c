@@ -1,0 +1,47 @@
+/* object.c - looking objects up and freeing them by address. See object.h. */
+#include "heap/object.h"
+
+#include <string.h>
+
+#include "heap/heap.h"
+
+static bool kind_at(uintptr_t address, uint32_t *kind) {
+  if (!tri_arena_has(address)) return false;
+  *kind = atomic_load_explicit(&tri_the_arena.kinds[tri_arena_page(address)], memory_order_acquire);
+  return *kind & TRI_KIND_IN_USE;
+}
+
+bool tri_object_find(uintptr_t address, tri_object *object) {
+  uint32_t kind;
+  if (!kind_at(address, &kind)) return false;
+  tri_span *span = tri_span_of(address);
+  uintptr_t start = tri_object_slot_start(address, kind);
+  if (!span || !start || !tri_slot_is_allocated(start) || tri_cache_slot_is_waiting(span, start)) return false;
+  *object = (tri_object){.start = start, .size = span->slot_size, .span = span};
+  return true;
+}
+
+tri_free_result tri_object_free(uintptr_t address) {
+  uint32_t kind;
+  if (!kind_at(address, &kind)) return TRI_FREE_NOT_OURS;
+  uintptr_t start = tri_object_slot_start(address, kind);
+  tri_span *span = tri_span_of(address);
+  if (!span) return TRI_FREE_NOT_OURS;
+  if (span->bucket == TRI_BUCKET_TINY && span->size_class) return TRI_FREE_SHARED;
+  if (start != address) return TRI_FREE_INTERIOR;
+  if (kind & TRI_KIND_LARGE) return tri_large_free(span) ? TRI_FREED : TRI_FREE_TWICE;
+  if (!tri_slot_is_allocated(start)) return TRI_FREE_TWICE;
+  tri_cache *cache = tri_cache_self;
+  tri_cache_defer(cache);
+  tri_cache_slot *owner = atomic_load_explicit(&span->owner, memory_order_relaxed);
+  bool own = owner >= cache->slots && owner < cache->slots + TRI_CACHE_SLOTS;
+  if (tri_the_heap.poison && !tri_cache_slot_is_waiting(span, start))
+    memset((void *)start, TRI_POISON_BYTE, span->slot_size);
+  bool freed = own ? tri_cache_free_own(cache, owner, span, start) : tri_central_free_slot(span, start);
+  if (freed) {
+    cache->counts.freed[span->size_class]++;
+    if (!own) cache->claimed_bytes -= (ptrdiff_t)tri_size_classes[tri_kind_class(kind)].size;
+  }
+  tri_cache_undefer(cache);
+  return freed ? TRI_FREED : TRI_FREE_TWICE;
+}

@@ -1,0 +1,40 @@
+/* region.h - reserved address space that is committed from its start as it is needed, and the library's own memory in it.
+ *
+ * Every byte the library obtains from the system belongs to one region: the heap itself, the tables indexed by heap
+ * address, and metadata by kind. The parts of Sys are sums of committed region bytes, so they are exact by construction and
+ * can be held against /proc/self/smaps, where the regions carry their names. Metadata is never given back; who needs
+ * less keeps a free list. Lock: TRI_RANK_META inside tri_meta_alloc; tri_region_extend is the caller's to serialise. */
+#ifndef TRI_REGION_H
+#define TRI_REGION_H
+
+#include "os/lock.h"
+
+typedef struct tri_region {
+  uintptr_t base;
+  size_t reserved;
+  size_t committed;
+  const char *name;
+} tri_region;
+
+bool tri_region_reserve(tri_region *region, size_t size, size_t alignment, const char *name);
+void tri_region_unreserve(tri_region *region);
+
+/* Commits up to size bytes from the base (rounded up); what is committed reads as zero. False when memory is out. */
+bool tri_region_extend(tri_region *region, size_t size);
+
+typedef enum tri_meta_kind {
+  TRI_META_SPAN,  /* span descriptors: MSpanSys */
+  TRI_META_CACHE, /* threads and their caches: MCacheSys */
+  TRI_META_GC,    /* work buffers: part of GCSys */
+  TRI_META_OTHER, /* centrals, layouts, roots: OtherSys */
+  TRI_META_KINDS
+} tri_meta_kind;
+
+bool tri_meta_init(size_t heap_reserved);
+
+/* size bytes, zeroed, aligned to 64; NULL when memory is out. Never freed. */
+void *tri_meta_alloc(tri_meta_kind kind, size_t size);
+
+const tri_region *tri_meta_region(tri_meta_kind kind);
+
+#endif

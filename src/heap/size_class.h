@@ -1,0 +1,42 @@
+/* size_class.h - the sizes small objects come in.
+ *
+ * Classes by Go's method (runtime/_mkmalloc/mksizeclasses.go; docs/design/heap.md), every one a multiple of 16. Class 0
+ * stands for large objects, which have spans of their own. All tables are constant. */
+#ifndef TRI_SIZE_CLASS_H
+#define TRI_SIZE_CLASS_H
+
+#include "base/base.h"
+#include "heap/size_class_table.h"
+
+enum {
+  TRI_CLASS_COUNT = TRI_SIZE_CLASS_COUNT,
+  TRI_SMALL_MAX = 32768,      /* larger objects are whole pages */
+  TRI_CLASS_LOOKUP_MAX = 1024, /* up to here classes are found by steps of 16, above by steps of 128 */
+  TRI_BULK_ZERO_MAX = 1024,   /* slots up to here are cleared when their bitmap word is claimed, larger ones when handed out */
+};
+
+typedef struct tri_size_class {
+  uint32_t size;
+  uint32_t magic;    /* slot index = (offset in span * magic) >> 32, exact for every offset (a test checks them all) */
+  uint16_t slots;
+  uint8_t pages;
+  uint8_t step;      /* granules by which the first slot start moves back from one bitmap word to the next; sizes < 1 KiB */
+  uint64_t starts;   /* slot starts in a bitmap word whose first granule is one */
+} tri_size_class;
+
+extern const tri_size_class tri_size_classes[TRI_CLASS_COUNT];
+extern const uint8_t tri_size_to_class_16[];
+extern const uint8_t tri_size_to_class_128[];
+
+/* The class for a size of at most TRI_SMALL_MAX. */
+TRI_INLINE uint32_t tri_size_class_of(size_t size) {
+  if (tri_likely(size <= TRI_CLASS_LOOKUP_MAX)) return tri_size_to_class_16[(size + 15) >> 4];
+  return tri_size_to_class_128[(size - TRI_CLASS_LOOKUP_MAX + 127) >> 7];
+}
+
+/* The index of the slot that contains the byte at offset of a span of the class. */
+TRI_INLINE uint32_t tri_size_class_slot(uint32_t size_class, uint32_t offset) {
+  return (uint32_t)(((uint64_t)offset * tri_size_classes[size_class].magic) >> 32);
+}
+
+#endif

@@ -1,0 +1,145 @@
+/* linux.c - memory, time, waiting and processors on Linux; os.h has the contract.
+ *
+ * Memory is reserved without access and committed by changing its protection, so that a reservation costs address space
+ * only, whatever the overcommit policy. Blocking calls are made bare: the library's interposed versions would enter a
+ * blocking region. Takes no lock; errno may change. Called by every layer above. */
+#include <errno.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "os/linux_proc.h"
+#include "os/os.h"
+
+enum {
+  /* Of linux/prctl.h and linux/futex.h, whose older versions lack some. */
+  TRI_PR_SET_VMA = 0x53564d41,
+  TRI_PR_SET_VMA_ANON_NAME = 0,
+  TRI_FUTEX_WAIT_PRIVATE = 0 | 128,
+  TRI_FUTEX_WAKE_PRIVATE = 1 | 128,
+  TRI_CPU_MASK_WORDS = 128, /* 8192 processors, the most a Linux kernel is built for */
+};
+
+#define TRI_SECOND UINT64_C(1000000000)
+
+/* ---- memory ---- */
+
+size_t tri_os_page_size(void) { return (size_t)sysconf(_SC_PAGESIZE); }
+
+void *tri_os_reserve(size_t size, size_t alignment) {
+  size_t page = tri_os_page_size();
+  TRI_ASSERT((alignment & (alignment - 1)) == 0);
+  size = tri_align_up(size, page);
+  size_t slack = alignment > page ? alignment - page : 0;
+  if (size == 0 || size + slack < size) return NULL;
+  char *start = mmap(NULL, size + slack, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (start == MAP_FAILED) return NULL;
+  size_t before = tri_align_up((uintptr_t)start, alignment) - (uintptr_t)start;
+  if (before > 0) munmap(start, before);
+  if (slack > before) munmap(start + before + size, slack - before);
+  return start + before;
+}
+
+void tri_os_unreserve(void *start, size_t size) {
+  if (munmap(start, tri_align_up(size, tri_os_page_size())) != 0)
+    tri_fatal("munmap(%p, %zu): errno %d", start, size, errno);
+}
+
+bool tri_os_commit(void *start, size_t size, const char *name) {
+  TRI_ASSERT(((uintptr_t)start | size) % tri_os_page_size() == 0);
+  if (mprotect(start, size, PROT_READ | PROT_WRITE) != 0) return false;
+  if (name) /* only for those who look at the maps: a kernel that cannot is none the worse */
+    (void)prctl(TRI_PR_SET_VMA, TRI_PR_SET_VMA_ANON_NAME, start, size, name);
+  return true;
+}
+
+bool tri_os_discard(void *start, size_t size) {
+  TRI_ASSERT(((uintptr_t)start | size) % tri_os_page_size() == 0);
+  return madvise(start, size, MADV_DONTNEED) == 0;
+}
+
+void tri_os_advise_huge(void *start, size_t size, bool huge) {
+  (void)madvise(start, size, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+}
+
+/* Reads one line, "low-high rwxp ...". */
+static bool tri_mapping_read(tri_proc_file *file, tri_os_mapping *mapping) {
+  uint64_t low, high;
+  if (tri_proc_number(file, 16, &low) != '-' || tri_proc_number(file, 16, &high) != ' ') return false;
+  mapping->low = (uintptr_t)low;
+  mapping->high = (uintptr_t)high;
+  mapping->readable = tri_proc_next(file) == 'r';
+  mapping->writable = tri_proc_next(file) == 'w';
+  return tri_proc_skip(file, '\n');
+}
+
+bool tri_os_find_mapping(uintptr_t address, tri_os_mapping *mapping) {
+  tri_proc_file file;
+  if (!tri_proc_open(&file, "/proc/thread-self/maps")) return false;
+  bool found = false;
+  uintptr_t below = 0;
+  while (!found && tri_mapping_read(&file, mapping) && mapping->low <= address) {
+    found = address < mapping->high;
+    mapping->below = below;
+    below = mapping->high;
+  }
+  tri_proc_close(&file);
+  return found;
+}
+
+/* ---- time ---- */
+
+static uint64_t tri_clock(clockid_t clock) {
+  struct timespec time;
+  if (clock_gettime(clock, &time) != 0) tri_fatal("clock_gettime(%d): errno %d", (int)clock, errno);
+  return (uint64_t)time.tv_sec * TRI_SECOND + (uint64_t)time.tv_nsec;
+}
+
+uint64_t tri_os_now(void) { return tri_clock(CLOCK_MONOTONIC); }
+uint64_t tri_os_wall(void) { return tri_clock(CLOCK_REALTIME); }
+uint64_t tri_os_thread_cpu(void) { return tri_clock(CLOCK_THREAD_CPUTIME_ID); }
+uint64_t tri_os_process_cpu(void) { return tri_clock(CLOCK_PROCESS_CPUTIME_ID); }
+
+static int tri_processors_count(void) {
+  unsigned long mask[TRI_CPU_MASK_WORDS] = {0};
+  long bytes = syscall(SYS_sched_getaffinity, 0, sizeof mask, mask);
+  int count = 0;
+  for (size_t i = 0; bytes > 0 && i < (size_t)bytes / sizeof mask[0]; i++) count += __builtin_popcountl(mask[i]);
+  return count > 0 ? count : 1;
+}
+
+int tri_os_processors(void) {
+  static _Atomic(int) cached TRI_OWN_DATA;
+  /* relaxed: the number stands alone, and threads that race compute the same one */
+  int count = atomic_load_explicit(&cached, memory_order_relaxed);
+  if (tri_unlikely(count == 0)) {
+    count = tri_processors_count();
+    atomic_store_explicit(&cached, count, memory_order_relaxed);
+  }
+  return count;
+}
+
+/* ---- waiting ---- */
+
+static struct timespec tri_timespec(uint64_t duration) {
+  return (struct timespec){.tv_sec = (time_t)(duration / TRI_SECOND), .tv_nsec = (long)(duration % TRI_SECOND)};
+}
+
+void tri_os_wait(_Atomic(uint32_t) *word, uint32_t expected, uint64_t timeout) {
+  struct timespec limit = tri_timespec(timeout);
+  syscall(SYS_futex, word, TRI_FUTEX_WAIT_PRIVATE, expected, timeout ? &limit : NULL, NULL, 0);
+}
+
+void tri_os_wake(_Atomic(uint32_t) *word, int count) {
+  syscall(SYS_futex, word, TRI_FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0);
+}
+
+void tri_os_yield(void) { syscall(SYS_sched_yield); }
+
+void tri_os_sleep(uint64_t duration) {
+  struct timespec rest = tri_timespec(duration);
+  while (syscall(SYS_nanosleep, &rest, &rest) != 0 && errno == EINTR) continue;
+}

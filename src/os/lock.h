@@ -1,0 +1,66 @@
+/* lock.h - the library's mutual exclusion: a futex lock with a rank.
+ *
+ * Follows Drepper, "Futexes Are Tricky" (mutex 2). Locks are taken in ascending rank only; assertion builds check it with a
+ * thread-local set of held ranks, so the order below is data, not folklore (as runtime/lockrank.go). A thread of the
+ * program holds a lock only while stops are deferred (heap/cache.h): nobody is ever stopped inside one. */
+#ifndef TRI_OS_LOCK_H
+#define TRI_OS_LOCK_H
+
+#include "os/os.h"
+
+typedef enum tri_lock_rank {
+  TRI_RANK_CYCLE,    /* one collection at a time */
+  TRI_RANK_SWEEP,    /* the background sweeper's and the collector's turn at the sweep lists */
+  TRI_RANK_REGISTRY, /* the list of threads */
+  TRI_RANK_ROOTS,    /* registered root ranges */
+  TRI_RANK_LAYOUT,   /* pointer maps */
+  TRI_RANK_CENTRAL,  /* one per (size class, layout); never two at once */
+  TRI_RANK_PAGES,    /* the page heap and the arena's growth */
+  TRI_RANK_META,     /* metadata regions */
+  TRI_RANK_WORK,     /* the markers' shared buffers */
+} tri_lock_rank;
+
+typedef struct tri_lock {
+  _Atomic(uint32_t) state; /* 0 free, 1 held, 2 held with waiters */
+  uint32_t rank;
+} tri_lock;
+
+#define TRI_LOCK_INIT(lock_rank) {.state = 0, .rank = (lock_rank)}
+
+void tri_lock_wait(tri_lock *lock);
+void tri_lock_wake(tri_lock *lock);
+void tri_lock_check_order(const tri_lock *lock, bool taking);
+
+#ifdef TRI_ASSERTIONS
+#define TRI_LOCK_CHECK(lock, taking) tri_lock_check_order(lock, taking)
+#else
+#define TRI_LOCK_CHECK(lock, taking) ((void)0)
+#endif
+
+/* Acquire; pairs with the release in tri_lock_drop. */
+TRI_INLINE void tri_lock_take(tri_lock *lock) {
+  TRI_LOCK_CHECK(lock, true);
+  uint32_t free = 0;
+  if (tri_unlikely(!atomic_compare_exchange_strong_explicit(&lock->state, &free, 1, memory_order_acquire,
+                                                            memory_order_relaxed)))
+    tri_lock_wait(lock);
+}
+
+TRI_INLINE bool tri_lock_try(tri_lock *lock) {
+  uint32_t free = 0;
+  if (!atomic_compare_exchange_strong_explicit(&lock->state, &free, 1, memory_order_acquire, memory_order_relaxed))
+    return false;
+  TRI_LOCK_CHECK(lock, true);
+  return true;
+}
+
+TRI_INLINE void tri_lock_drop(tri_lock *lock) {
+  TRI_LOCK_CHECK(lock, false);
+  if (tri_unlikely(atomic_exchange_explicit(&lock->state, 0, memory_order_release) == 2)) tri_lock_wake(lock);
+}
+
+TRI_INLINE bool tri_lock_is_held(const tri_lock *lock) {
+  return atomic_load_explicit(&lock->state, memory_order_relaxed) != 0;
+}
+
+#endif

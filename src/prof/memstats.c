@@ -1,0 +1,111 @@
+/* prof/memstats.c - runtime/mstats.go's figures from ours.
+ *
+ * Objects: claimed slots less those that wait in caches, less freed ones. Bytes follow from objects by class. Sys parts are
+ * the committed sizes of the regions (heap/region.h), so they add up by construction. */
+#include "prof/memstats.h"
+
+#include <string.h>
+
+#include "base/fmt.h"
+#include "gc/thread.h"
+#include "heap/layout.h"
+#include "heap/span.h"
+
+static void collect_counts(tri_counts *sum) {
+  memset(sum, 0, sizeof *sum);
+  tri_threads_lock();
+  tri_counts_add(sum);
+  for (tri_thread *thread = tri_threads_first(); thread; thread = thread->next)
+    tri_cache_counts_add(&thread->cache, sum);
+  tri_threads_unlock();
+}
+
+static size_t count_caches(void) {
+  size_t count = 0;
+  tri_threads_lock();
+  for (tri_thread *thread = tri_threads_first(); thread; thread = thread->next) count++;
+  tri_threads_unlock();
+  return count;
+}
+
+static void fill_objects(tri_memstats *stats) {
+  tri_counts counts;
+  collect_counts(&counts);
+  uint64_t allocated = counts.large_allocated_bytes, freed = counts.large_freed_bytes;
+  stats->Mallocs = counts.allocated[0] + counts.tiny;
+  stats->Frees = counts.freed[0] + counts.tiny;
+  for (int i = 1; i < TRI_CLASS_COUNT; i++) {
+    stats->BySize[i].Size = tri_size_classes[i].size;
+    stats->BySize[i].Mallocs = counts.allocated[i];
+    stats->BySize[i].Frees = counts.freed[i];
+    stats->Mallocs += counts.allocated[i];
+    stats->Frees += counts.freed[i];
+    allocated += counts.allocated[i] * tri_size_classes[i].size;
+    freed += counts.freed[i] * tri_size_classes[i].size;
+  }
+  stats->TotalAlloc = allocated;
+  stats->Alloc = stats->HeapAlloc = allocated - freed;
+  stats->HeapObjects = stats->Mallocs - stats->Frees;
+}
+
+static void fill_memory(tri_memstats *stats) {
+  tri_page_heap_figures heap = tri_page_heap_read();
+  stats->HeapSys = heap.heap_bytes;
+  stats->HeapInuse = heap.used_bytes;
+  stats->HeapIdle = heap.heap_bytes - heap.used_bytes;
+  stats->HeapReleased = heap.released_bytes;
+  stats->MSpanInuse = heap.spans_in_use * sizeof(tri_span);
+  stats->MSpanSys = tri_meta_region(TRI_META_SPAN)->committed;
+  stats->MCacheInuse = count_caches() * sizeof(tri_thread);
+  stats->MCacheSys = tri_meta_region(TRI_META_CACHE)->committed;
+  stats->GCSys = tri_arena_table_bytes() + heap.table_bytes + tri_meta_region(TRI_META_GC)->committed;
+  stats->OtherSys = tri_meta_region(TRI_META_OTHER)->committed + tri_central_bytes();
+  stats->Sys = stats->HeapSys + stats->StackSys + stats->MSpanSys + stats->MCacheSys + stats->BuckHashSys +
+               stats->GCSys + stats->OtherSys;
+}
+
+static void fill_collections(tri_memstats *stats) {
+  tri_cycle_history history = tri_cycle_read_history();
+  stats->NextGC = history.goal == PTRDIFF_MAX ? UINT64_MAX : history.goal;
+  stats->LastGC = history.last_end;
+  stats->PauseTotalNs = history.stop_total;
+  memcpy(stats->PauseNs, history.pauses, sizeof stats->PauseNs);
+  memcpy(stats->PauseEnd, history.pause_ends, sizeof stats->PauseEnd);
+  stats->NumGC = history.count;
+  stats->NumForcedGC = history.forced;
+  stats->GCCPUFraction = history.cpu_fraction;
+  stats->EnableGC = true;
+}
+
+void tri_memstats_collect(tri_memstats *stats) {
+  memset(stats, 0, sizeof *stats);
+  fill_objects(stats);
+  fill_memory(stats);
+  fill_collections(stats);
+}
+
+void tri_stopstats_collect(tri_stopstats *stats) {
+  tri_cycle_history history = tri_cycle_read_history();
+  *stats = (tri_stopstats){.count = history.stop_count,
+                           .total_ns = history.stop_total,
+                           .longest_ns = history.stop_longest,
+                           .mark_cpu_ns = history.mark_cpu,
+                           .largest_marked_bytes = history.largest_marked};
+  _Static_assert(TRI_STOP_BUCKETS == (int)TRI_STOP_CLASSES, "the public histogram is the collector's");
+  memcpy(stats->counts, history.stop_classes, sizeof stats->counts);
+}
+
+/* ---- the trace ---- */
+
+static double ms(uint64_t ns) { return (double)ns / 1e6; }
+
+/* Stopped marking stands where Go has the concurrent part; its processor time is given as dedicated. */
+void tri_trace_collection(const tri_cycle_report *report) {
+  tri_print("gc %u @%.3fs %.0f%%: %.3f+%.3f+%.3f ms clock, %.3f+0/%.3f/0+%.3f ms cpu, %zu->%zu->%zu MB, %zu MB goal, "
+            "%zu MB stacks, %zu MB globals, %d P%s\n",
+            (unsigned)report->number, (double)report->since_start / 1e9, report->cpu_fraction * 100,
+            ms(report->stopping), ms(report->marking), ms(report->finishing), ms(report->stopping_cpu),
+            ms(report->marking_cpu), ms(report->finishing_cpu), report->heap_before >> 20, report->heap_after >> 20,
+            report->marked >> 20, report->goal == PTRDIFF_MAX ? 0 : report->goal >> 20, report->stack_bytes >> 20,
+            report->data_bytes >> 20, report->markers, report->reason == TRI_CYCLE_FORCED ? " (forced)" : "");
+}
