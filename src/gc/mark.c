@@ -25,10 +25,28 @@ enum {
   HELP_WORTH = 2 * 1024 * 1024, /* a mark expected to be smaller than this is done alone */
 };
 
+/* The arena's tables do not move and do not grow while the world is stopped. Passed by value, so that their addresses stay in
+ * registers whatever is written. */
+typedef struct tri_view {
+  uintptr_t base;
+  size_t used;
+  tri_page_bits *bits;
+  const _Atomic(uint32_t) *kinds;
+} tri_view;
+
 typedef struct tri_marker {
+  uintptr_t *top, *floor, *limit;  /* the stack of entries in buffer: next free one, first, one past the last */
   tri_work_buffer *buffer, *spare; /* the one worked on, and a full or empty one beside it */
+  tri_view view;
   size_t bytes, objects;
 } tri_marker;
+
+/* An entry of a work buffer: the address of an object, or of the rest of a large one, and above it the size class of a small
+ * conservative object, so that scanning one needs no look-up; or ENTRY_OTHER. User addresses end below 2^47. */
+enum { ENTRY_CLASS_SHIFT = 48 };
+#define ENTRY_ADDRESS ((UINT64_C(1) << ENTRY_CLASS_SHIFT) - 1)
+#define ENTRY_OTHER (UINT64_C(1) << 63)
+#define TRI_KIND_SIMPLE_LIMIT (1u << TRI_KIND_LAYOUT_SHIFT)
 
 static struct {
   int max_markers;
@@ -54,46 +72,58 @@ static void put_grey(uintptr_t start) {
   atomic_store_explicit(&mark.overflowed, true, memory_order_relaxed);
 }
 
-static bool make_room(tri_marker *marker) {
-  tri_work_buffer *full = marker->buffer;
-  if (marker->spare && marker->spare->count == 0) {
-    marker->buffer = marker->spare;
-    marker->spare = full;
-    return true;
+static void buffer_close(tri_marker *marker) { marker->buffer->count = (size_t)(marker->top - marker->floor); }
+
+static void buffer_open(tri_marker *marker, tri_work_buffer *buffer) {
+  marker->buffer = buffer;
+  marker->floor = buffer->entries;
+  marker->limit = buffer->entries + TRI_WORK_ENTRIES;
+  marker->top = buffer->entries + buffer->count;
+}
+
+/* The buffer is full: goes on with the spare one if that is empty, with a fresh one otherwise. */
+static TRI_NOINLINE bool make_room(tri_marker *marker) {
+  tri_work_buffer *full = marker->buffer, *empty = marker->spare;
+  buffer_close(marker);
+  if (!empty || empty->count) {
+    empty = tri_work_new();
+    if (!empty) return false;
+    if (marker->spare) tri_work_share(marker->spare);
   }
-  tri_work_buffer *empty = tri_work_new();
-  if (!empty) return false;
-  if (marker->spare) tri_work_share(marker->spare);
   marker->spare = full;
-  marker->buffer = empty;
+  buffer_open(marker, empty);
   return true;
 }
 
 TRI_INLINE void push(tri_marker *marker, uintptr_t entry) {
-  if (tri_unlikely(marker->buffer->count == TRI_WORK_ENTRIES) && !make_room(marker)) {
-    put_grey(entry & ~(uintptr_t)TRI_WORK_PIECE);
+  if (tri_unlikely(marker->top == marker->limit) && !make_room(marker)) {
+    put_grey(entry & ENTRY_ADDRESS);
     return;
   }
-  marker->buffer->entries[marker->buffer->count++] = entry;
+  *marker->top++ = entry;
+}
+
+static TRI_NOINLINE bool use_spare(tri_marker *marker) {
+  if (!marker->spare || marker->spare->count == 0) return false;
+  buffer_close(marker);
+  tri_work_buffer *empty = marker->buffer;
+  buffer_open(marker, marker->spare);
+  marker->spare = empty;
+  return true;
 }
 
 /* An entry of this marker's own, or 0. */
 TRI_INLINE uintptr_t pop(tri_marker *marker) {
-  if (tri_unlikely(marker->buffer->count == 0)) {
-    if (!marker->spare || marker->spare->count == 0) return 0;
-    tri_work_buffer *empty = marker->buffer;
-    marker->buffer = marker->spare;
-    marker->spare = empty;
-  }
-  return marker->buffer->entries[--marker->buffer->count];
+  if (tri_unlikely(marker->top == marker->floor) && !use_spare(marker)) return 0;
+  return *--marker->top;
 }
 
 /* ---- marking one object ---- */
 
 /* False when it was marked already. */
-TRI_INLINE bool set_mark(tri_page_bits *bits, unsigned word, uint64_t bit) {
-  if (atomic_load_explicit(&bits->mark[word], memory_order_relaxed) & bit) return false;
-  return !(atomic_fetch_or_explicit(&bits->mark[word], bit, memory_order_relaxed) & bit);
+TRI_INLINE bool set_mark(_Atomic(uint64_t) *word, uint64_t bit) {
+  if (atomic_load_explicit(word, memory_order_relaxed) & bit) return false;
+  return !(atomic_fetch_or_explicit(word, bit, memory_order_relaxed) & bit);
 }
 
 TRI_INLINE size_t size_of_kind(uint32_t kind, uintptr_t start) {
@@ -101,58 +131,73 @@ TRI_INLINE size_t size_of_kind(uint32_t kind, uintptr_t start) {
   return tri_size_classes[tri_kind_class(kind)].size;
 }
 
+TRI_INLINE uint32_t kind_of(tri_view view, uintptr_t address) {
+  return atomic_load_explicit(&view.kinds[(address - view.base) >> TRI_PAGE_SHIFT], memory_order_relaxed);
+}
+
 static bool lose_child(void) {
   return mark.fault == TRI_FAULT_CHILD && !atomic_exchange_explicit(&mark.fault_done, true, memory_order_relaxed);
 }
 
-TRI_INLINE void shade(tri_marker *marker, uintptr_t start, uint32_t kind, tri_page_bits *bits) {
-  if (!set_mark(bits, tri_bit_word(start), tri_bit_mask(start))) return;
-  if (kind & TRI_KIND_NOSCAN) {
-    marker->bytes += size_of_kind(kind, start);
-    marker->objects++;
-  } else {
-    push(marker, start);
-  }
+static TRI_NOINLINE void count_noscan(tri_marker *marker, uintptr_t start, uint32_t kind) {
+  marker->bytes += size_of_kind(kind, start);
+  marker->objects++;
+}
+
+/* What the entry of an object says besides its address: the size class, or that there is more to look up. */
+TRI_INLINE uintptr_t entry_for(uintptr_t start, uint32_t kind) {
+  if (tri_likely(kind < TRI_KIND_SIMPLE_LIMIT && !(kind & TRI_KIND_LARGE))) return start | (uintptr_t)tri_kind_class(kind) << ENTRY_CLASS_SHIFT;
+  return start | ENTRY_OTHER;
+}
+
+/* start is the start of an allocated slot, word and bit are its mark's. */
+TRI_INLINE void shade(tri_view view, tri_marker *marker, uintptr_t start, _Atomic(uint64_t) *word, uint64_t bit) {
+  if (!set_mark(word, bit)) return;
+  uint32_t kind = kind_of(view, start);
+  if (kind & TRI_KIND_NOSCAN)
+    count_noscan(marker, start, kind);
+  else
+    push(marker, entry_for(start, kind));
 }
 
 /* Not a slot's start: find the slot. */
-static TRI_NOINLINE void shade_interior(tri_marker *marker, uintptr_t word) {
-  uint32_t kind = tri_arena_kind(tri_arena_page(word));
+static TRI_NOINLINE void shade_interior(tri_marker *marker, uintptr_t address) {
+  uint32_t kind = kind_of(marker->view, address);
   if (!(kind & TRI_KIND_IN_USE)) return;
-  uintptr_t start = tri_object_slot_start(word, kind);
-  if (start && tri_slot_is_allocated(start)) shade(marker, start, kind, tri_arena_bits(start));
+  uintptr_t start = tri_object_slot_start(address, kind);
+  if (start && tri_slot_is_allocated(start))
+    shade(marker->view, marker, start, &tri_arena_bits(start)->mark[tri_bit_word(start)], tri_bit_mask(start));
 }
 
-/* Marks what word points to, if it points into the heap at all. */
-TRI_INLINE void shade_word(tri_marker *marker, uintptr_t word) {
-  size_t offset = word - tri_the_arena.base;
-  if (offset >= atomic_load_explicit(&tri_the_arena.used, memory_order_relaxed)) return;
-  tri_page_bits *bits = &tri_the_arena.bits[offset >> TRI_PAGE_SHIFT];
-  uint64_t bit = tri_bit_mask(word);
-  bool start = !(offset & (TRI_GRANULE - 1)) &&
-               (atomic_load_explicit(&bits->alloc[tri_bit_word(word)], memory_order_relaxed) & bit);
-  if (tri_unlikely(!start)) {
-    shade_interior(marker, word);
-    return;
-  }
-  shade(marker, word, tri_arena_kind(offset >> TRI_PAGE_SHIFT), bits);
+/* Marks what address points to, if it points into the heap at all. */
+TRI_INLINE void shade_word(tri_view view, tri_marker *marker, uintptr_t address) {
+  size_t offset = address - view.base;
+  if (offset >= view.used) return;
+  tri_page_bits *bits = &view.bits[offset >> TRI_PAGE_SHIFT];
+  unsigned word = tri_bit_word(offset);
+  uint64_t bit = tri_bit_mask(offset);
+  bool start = !(offset & (TRI_GRANULE - 1)) && (atomic_load_explicit(&bits->alloc[word], memory_order_relaxed) & bit);
+  if (tri_likely(start))
+    shade(view, marker, address, &bits->mark[word], bit);
+  else
+    shade_interior(marker, address);
 }
 
 /* A root may be an end pointer: where a slot starts, the object before it ends. */
 static void shade_root(tri_marker *marker, uintptr_t word) {
-  shade_word(marker, word);
-  if (!(word & (TRI_GRANULE - 1)) && tri_arena_has(word - 1)) shade_interior(marker, word - 1);
+  shade_word(marker->view, marker, word);
+  if (!(word & (TRI_GRANULE - 1)) && word - 1 - marker->view.base < marker->view.used) shade_interior(marker, word - 1);
 }
 
 /* ---- scanning ---- */
 
-TRI_READS_ANYTHING static void scan_conservative(tri_marker *marker, uintptr_t low, uintptr_t high) {
+TRI_READS_ANYTHING TRI_INLINE void scan_conservative(tri_view view, tri_marker *marker, uintptr_t low, uintptr_t high) {
   for (const uintptr_t *word = (const uintptr_t *)low; word < (const uintptr_t *)high; word++)
-    shade_word(marker, *word);
+    shade_word(view, marker, *word);
 }
 
 /* Words [from, to) of an object of the layout that starts at start. */
-TRI_READS_ANYTHING static void scan_typed(tri_marker *marker, uintptr_t start, size_t from, size_t to,
+TRI_READS_ANYTHING static void scan_typed(tri_view view, tri_marker *marker, uintptr_t start, size_t from, size_t to,
                                           const tri_layout *layout) {
   const uintptr_t *words = (const uintptr_t *)start;
   size_t element = from / layout->element_words * layout->element_words;
@@ -160,17 +205,17 @@ TRI_READS_ANYTHING static void scan_typed(tri_marker *marker, uintptr_t start, s
     for (size_t i = 0; i < layout->map_words; i++)
       for (uint64_t map = layout->map[i]; map; map &= map - 1) {
         size_t index = element + i * 64 + (size_t)__builtin_ctzll(map);
-        if (tri_likely(index >= from && index < to)) shade_word(marker, words[index]);
+        if (tri_likely(index >= from && index < to)) shade_word(view, marker, words[index]);
       }
 }
 
 /* Small maps, by far the most, without the bounds that pieces need. */
-TRI_READS_ANYTHING TRI_INLINE void scan_small_typed(tri_marker *marker, uintptr_t start, size_t size,
+TRI_READS_ANYTHING TRI_INLINE void scan_small_typed(tri_view view, tri_marker *marker, uintptr_t start, size_t size,
                                                     const tri_layout *layout) {
   size_t bytes = (size_t)layout->element_words * 8;
   for (uintptr_t element = start; element + bytes <= start + size; element += bytes)
     for (uint64_t map = layout->map[0]; map; map &= map - 1)
-      shade_word(marker, ((const uintptr_t *)element)[__builtin_ctzll(map)]);
+      shade_word(view, marker, ((const uintptr_t *)element)[__builtin_ctzll(map)]);
 }
 
 static void scan_large(tri_marker *marker, uintptr_t at, uint32_t layout) {
@@ -180,34 +225,48 @@ static void scan_large(tri_marker *marker, uintptr_t at, uint32_t layout) {
     marker->bytes += span->slot_size;
     marker->objects++;
   }
-  if (to < end) push(marker, to | TRI_WORK_PIECE);
+  if (to < end) push(marker, to | ENTRY_OTHER);
   if (layout == TRI_LAYOUT_CONSERVATIVE)
-    scan_conservative(marker, at, to);
+    scan_conservative(marker->view, marker, at, to);
   else
-    scan_typed(marker, span->start, (at - span->start) / 8, (to - span->start) / 8, tri_layout_get(layout));
+    scan_typed(marker->view, marker, span->start, (at - span->start) / 8, (to - span->start) / 8,
+               tri_layout_get(layout));
 }
 
-static void scan(tri_marker *marker, uintptr_t entry) {
-  uintptr_t start = entry & ~(uintptr_t)TRI_WORK_PIECE;
-  uint32_t kind = tri_arena_kind(tri_arena_page(start));
+/* Objects that an entry does not describe: large, typed. */
+static TRI_NOINLINE void scan_other(tri_marker *marker, uintptr_t start) {
+  tri_view view = marker->view;
+  uint32_t kind = kind_of(view, start);
   uint32_t layout = tri_kind_layout(kind);
   if (tri_unlikely(kind & TRI_KIND_LARGE)) {
     scan_large(marker, start, layout);
     return;
   }
-  if (tri_unlikely(mark.fault == TRI_FAULT_CHILD) && lose_child()) return;
   size_t size = tri_size_classes[tri_kind_class(kind)].size;
   marker->bytes += size;
   marker->objects++;
   if (layout == TRI_LAYOUT_CONSERVATIVE) {
-    scan_conservative(marker, start, start + size);
+    scan_conservative(view, marker, start, start + size);
     return;
   }
   const tri_layout *map = tri_layout_get(layout);
   if (tri_likely(map->map_words == 1))
-    scan_small_typed(marker, start, size, map);
+    scan_small_typed(view, marker, start, size, map);
   else
-    scan_typed(marker, start, 0, size / 8, map);
+    scan_typed(view, marker, start, 0, size / 8, map);
+}
+
+TRI_READS_ANYTHING TRI_INLINE void scan(tri_view view, tri_marker *marker, uintptr_t entry) {
+  uintptr_t start = entry & ENTRY_ADDRESS;
+  if (tri_unlikely(mark.fault == TRI_FAULT_CHILD) && lose_child()) return;
+  if (tri_unlikely(entry & ENTRY_OTHER)) {
+    scan_other(marker, start);
+    return;
+  }
+  size_t size = tri_size_classes[entry >> ENTRY_CLASS_SHIFT].size;
+  marker->bytes += size;
+  marker->objects++;
+  scan_conservative(view, marker, start, start + size);
 }
 
 TRI_READS_ANYTHING static void scan_root(tri_marker *marker, const tri_root *root) {
@@ -216,8 +275,7 @@ TRI_READS_ANYTHING static void scan_root(tri_marker *marker, const tri_root *roo
     return;
   }
   for (const uintptr_t *word = (const uintptr_t *)root->low; word < (const uintptr_t *)root->high; word++)
-    if (tri_unlikely(*word - tri_the_arena.base <= atomic_load_explicit(&tri_the_arena.used, memory_order_relaxed)))
-      shade_root(marker, *word);
+    if (tri_unlikely(*word - marker->view.base <= marker->view.used)) shade_root(marker, *word);
 }
 
 /* ---- a marker's work ---- */
@@ -229,28 +287,29 @@ static void share_half(tri_marker *marker) {
     marker->spare = NULL;
     return;
   }
-  size_t count = marker->buffer->count / 2;
+  size_t count = (size_t)(marker->top - marker->floor) / 2;
   tri_work_buffer *half = count ? tri_work_new() : NULL;
   if (!half) return;
-  marker->buffer->count -= count;
-  for (size_t i = 0; i < count; i++) half->entries[i] = marker->buffer->entries[marker->buffer->count + i];
+  marker->top -= count;
+  for (size_t i = 0; i < count; i++) half->entries[i] = marker->top[i];
   half->count = count;
   tri_work_share(half);
 }
 
 /* Until nothing of its own is left. */
-static void drain(tri_marker *marker) {
+TRI_READS_ANYTHING static void drain(tri_marker *marker) {
+  tri_view view = marker->view;
   uintptr_t ring[RING];
   unsigned head = 0, tail = 0, since = 0;
   for (;;) {
     while (tail - head < RING) {
       uintptr_t entry = pop(marker);
       if (!entry) break;
-      __builtin_prefetch((const void *)entry);
+      __builtin_prefetch((const void *)(entry & ENTRY_ADDRESS));
       ring[tail++ % RING] = entry;
     }
     if (head == tail) return;
-    scan(marker, ring[head++ % RING]);
+    scan(view, marker, ring[head++ % RING]);
     if (tri_unlikely(++since >= SHARE_EVERY)) {
       since = 0;
       if (tri_work_is_wanted()) share_half(marker);
@@ -273,13 +332,19 @@ static void drain_all(tri_marker *marker) {
     tri_work_buffer *taken = tri_work_take();
     if (!taken) return;
     tri_work_recycle(marker->buffer);
-    marker->buffer = taken;
+    buffer_open(marker, taken);
   }
 }
 
 static bool marker_begin(tri_marker *marker) {
-  *marker = (tri_marker){.buffer = tri_work_new()};
-  return marker->buffer != NULL;
+  tri_work_buffer *buffer = tri_work_new();
+  if (!buffer) return false;
+  *marker = (tri_marker){.view = {.base = tri_the_arena.base,
+                                  .used = atomic_load_explicit(&tri_the_arena.used, memory_order_relaxed),
+                                  .bits = tri_the_arena.bits,
+                                  .kinds = tri_the_arena.kinds}};
+  buffer_open(marker, buffer);
+  return true;
 }
 
 static void marker_end(tri_marker *marker, uint64_t cpu_start) {
@@ -344,7 +409,7 @@ static void drain_grey(tri_marker *marker) {
   for (size_t i = 0; i < words; i++) {
     uint64_t bits = atomic_exchange_explicit(&tri_the_arena.grey[i], 0, memory_order_relaxed);
     for (; bits; bits &= bits - 1) {
-      scan(marker, tri_the_arena.base + ((i * 64 + (size_t)__builtin_ctzll(bits)) << TRI_GRANULE_SHIFT));
+      scan_other(marker, tri_the_arena.base + ((i * 64 + (size_t)__builtin_ctzll(bits)) << TRI_GRANULE_SHIFT));
       drain(marker);
     }
   }

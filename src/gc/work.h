@@ -10,9 +10,9 @@
 
 #include "heap/region.h"
 
-enum { TRI_WORK_ENTRIES = 1022, TRI_WORK_PIECE = 1 };
+enum { TRI_WORK_ENTRIES = 1022 };
 
-/* An entry is an object's start, or, with TRI_WORK_PIECE set, where to go on in a large object. */
+/* What an entry means is the marker's business (gc/mark.c). */
 typedef struct tri_work_buffer {
   struct tri_work_buffer *next;
   size_t count;

@@ -578,25 +578,26 @@ static void test_fork(void **state) {
 
 static bool is_open(int descriptor) { return fcntl(descriptor, F_GETFD) >= 0; }
 
+enum { MOST_DESCRIPTORS = 1100 }; /* ours are below */
+
 /* In a child: a program that closes every descriptor, as daemons do, makes everything dirty, and nothing of its own is
  * closed when ours are opened again. */
 static int child_closes_all(char *start, size_t size) {
-  for (int i = 3; i < 4096; i++) close(i);
+  for (int i = 3; i < MOST_DESCRIPTORS; i++) close(i);
   reports_clear();
   bool sure = wp->harvest(address_of(start), address_of(start) + size, true, note, &got);
   if (sure || got.bytes != size) return 1;
   if (watch(wp, start, size) || arm(wp, start, size)) return 2;
+  int most = (int)tri_min((size_t)sysconf(_SC_OPEN_MAX), MOST_DESCRIPTORS);
   int null = open("/dev/null", O_RDONLY);
-  for (int i = null; i < 1100; i++)
-    if (dup2(null, i) < 0) break;
+  for (int i = null; i < most; i++) dup2(null, i);
   reports_clear();
   sure = wp->harvest(address_of(start), address_of(start) + size, true, note, &got);
   if (sure || got.bytes != size) return 3;
-  bool last = is_open(1005);
   wp->after_fork();
-  for (int i = null; i < 1005; i++)
+  for (int i = null; i < most; i++)
     if (!is_open(i)) return 4;
-  return last == is_open(1005) ? 0 : 5;
+  return 0;
 }
 
 static void test_closed_descriptors(void **state) {
@@ -627,7 +628,7 @@ static void test_kept_file(void **state) {
   assert_true(tri_dirty_file_keep(&file, first));
   int kept = file.descriptor;
   assert_true(is_open(kept));
-  if (sysconf(_SC_OPEN_MAX) > 1100) { /* there is room far away from the program's own */
+  if (sysconf(_SC_OPEN_MAX) >= MOST_DESCRIPTORS) { /* there is room far away from the program's own */
     assert_true(kept >= 1000);
     assert_int_equal(fcntl(kept, F_GETFD), FD_CLOEXEC);
     assert_false(is_open(first));
