@@ -16,18 +16,31 @@ static struct {
   tri_lock lock;
   tri_pages pages;
   tri_region table_region;
+  size_t slice_committed[TRI_PAGES_SLICES];
   tri_span *descriptors;
   _Atomic(size_t) used_pages;
   _Atomic(size_t) spans_in_use;
 } page_heap TRI_OWN_DATA = {.lock = TRI_LOCK_INIT(TRI_RANK_PAGES)};
 
+/* Commits what the page allocator's tables need for so many chunks. */
+static bool commit_tables(size_t chunk_count) {
+  tri_pages_slice slices[TRI_PAGES_SLICES];
+  tri_pages_slices(&page_heap.pages, chunk_count, slices);
+  for (int i = 0; i < TRI_PAGES_SLICES; i++) {
+    size_t have = page_heap.slice_committed[i], want = tri_align_up(slices[i].size, tri_os_page_size());
+    if (want <= have) continue;
+    if (!tri_os_commit((char *)slices[i].start + have, want - have, page_heap.table_region.name)) return false;
+    page_heap.slice_committed[i] = want;
+    page_heap.table_region.committed += want - have;
+  }
+  return true;
+}
+
 bool tri_page_heap_init(void) {
   size_t chunks = tri_the_arena.reserved / TRI_CHUNK_SIZE;
-  size_t size = tri_pages_table_size(chunks);
-  if (!tri_region_reserve(&page_heap.table_region, size, 4096, "tricolor: pages")) return false;
-  if (!tri_region_extend(&page_heap.table_region, size)) return false;
+  if (!tri_region_reserve(&page_heap.table_region, tri_pages_table_size(chunks), 4096, "tricolor: pages")) return false;
   tri_pages_init(&page_heap.pages, (void *)page_heap.table_region.base, chunks);
-  return true;
+  return commit_tables(1);
 }
 
 /* ---- descriptors ---- */
@@ -61,7 +74,7 @@ static void give_descriptors(tri_span *list) {
 static bool grow(tri_pages_kind kind, size_t count) {
   size_t chunks = tri_pages_chunks_wanted(&page_heap.pages, kind, count);
   bool huge = false;
-  if (!tri_arena_grow(chunks, &huge)) return false;
+  if (!commit_tables(tri_pages_chunk_count(&page_heap.pages) + chunks) || !tri_arena_grow(chunks, &huge)) return false;
   tri_pages_grow(&page_heap.pages, chunks, huge);
   return true;
 }

@@ -10,9 +10,18 @@ static size_t level_entries(size_t level, size_t max_chunks) {
   return tri_align_up((max_chunks + ((size_t)1 << shift) - 1) >> shift, TRI_TREE_FANOUT);
 }
 
+/* Each level starts on a page of the system's, so that it can be committed by itself. */
+static size_t reserved_entries(size_t level, size_t max_chunks) {
+  return tri_align_up(level_entries(level, max_chunks) * sizeof(tri_page_sum), TRI_TABLE_PAGE) / sizeof(tri_page_sum);
+}
+
+size_t tri_page_tree_level_bytes(size_t level, size_t chunk_count) {
+  return level_entries(level, chunk_count) * sizeof(tri_page_sum);
+}
+
 size_t tri_page_tree_size(size_t max_chunks) {
   size_t entries = 0;
-  for (size_t level = 0; level < TRI_TREE_LEVELS; level++) entries += level_entries(level, max_chunks);
+  for (size_t level = 0; level < TRI_TREE_LEVELS; level++) entries += reserved_entries(level, max_chunks);
   return entries * sizeof(tri_page_sum);
 }
 
@@ -21,7 +30,7 @@ void tri_page_tree_init(tri_page_tree *tree, void *table, size_t max_chunks) {
   TRI_ASSERT((uintptr_t)table % TRI_CACHE_LINE == 0);
   for (size_t level = 0; level < TRI_TREE_LEVELS; level++) {
     tree->level[level] = at;
-    at += level_entries(level, max_chunks);
+    at += reserved_entries(level, max_chunks);
   }
   tree->roots = tree->first_root = 0;
 }

@@ -13,7 +13,8 @@
 #include "heap/page_bits.h"
 
 enum {
-  TRI_TREE_LEVELS = 4, /* 0: roots */
+  TRI_TABLE_PAGE = 4096, /* tables start at multiples of this */
+  TRI_TREE_LEVELS = 4,   /* 0: roots */
   TRI_TREE_LEAF = TRI_TREE_LEVELS - 1,
   TRI_TREE_SHIFT = 3,
   TRI_TREE_FANOUT = 1 << TRI_TREE_SHIFT,
@@ -36,6 +37,8 @@ TRI_INLINE size_t tri_page_tree_span(size_t level) {
 }
 
 size_t tri_page_tree_size(size_t max_chunks);
+/* Bytes of a level that are touched for chunk_count chunks. */
+size_t tri_page_tree_level_bytes(size_t level, size_t chunk_count);
 void tri_page_tree_init(tri_page_tree *tree, void *table, size_t max_chunks);
 
 /* Sets the leaf of a chunk; true when that changed it, and then tri_page_tree_update must follow. */

@@ -22,10 +22,10 @@ _Static_assert(TRI_PAGES_PER_CHUNK % TRI_PAGES_PER_HUGE == 0, "a block lies in o
 /* ---- the tables ---- */
 
 static size_t index_size(size_t max_chunks) {
-  return tri_align_up((max_chunks + 63) / 64 * sizeof(uint64_t), TRI_CACHE_LINE);
+  return tri_align_up((max_chunks + 63) / 64 * sizeof(uint64_t), TRI_TABLE_PAGE);
 }
 
-static size_t tags_size(size_t max_chunks) { return tri_align_up(max_chunks * sizeof(tri_pages_tag), TRI_CACHE_LINE); }
+static size_t tags_size(size_t max_chunks) { return tri_align_up(max_chunks * sizeof(tri_pages_tag), TRI_TABLE_PAGE); }
 
 size_t tri_pages_table_size(size_t max_chunks) {
   return TREES * tri_page_tree_size(max_chunks) + 2 * index_size(max_chunks) + tags_size(max_chunks) +
@@ -48,6 +48,25 @@ void tri_pages_init(tri_pages *pages, void *table, size_t max_chunks) {
   }
   pages->tags = (tri_pages_tag *)(void *)at;
   pages->chunks = (tri_pages_chunk *)(void *)(at + tags_size(max_chunks));
+}
+
+static size_t tree_slices(const tri_page_tree *tree, size_t chunk_count, tri_pages_slice *slices) {
+  for (size_t level = 0; level < TRI_TREE_LEVELS; level++)
+    slices[level] = (tri_pages_slice){tree->level[level], tri_page_tree_level_bytes(level, chunk_count)};
+  return TRI_TREE_LEVELS;
+}
+
+void tri_pages_slices(const tri_pages *pages, size_t chunk_count, tri_pages_slice slices[TRI_PAGES_SLICES]) {
+  size_t n = 0;
+  for (int kind = 0; kind < TRI_PAGES_KINDS; kind++) {
+    n += tree_slices(&pages->own[kind], chunk_count, slices + n);
+    n += tree_slices(&pages->open[kind], chunk_count, slices + n);
+  }
+  for (int any = 0; any < 2; any++)
+    slices[n++] = (tri_pages_slice){pages->returnable[any], (chunk_count + 63) / 64 * sizeof(uint64_t)};
+  slices[n++] = (tri_pages_slice){pages->tags, chunk_count * sizeof(tri_pages_tag)};
+  slices[n++] = (tri_pages_slice){pages->chunks, chunk_count * sizeof(tri_pages_chunk)};
+  TRI_ASSERT(n == TRI_PAGES_SLICES);
 }
 
 /* ---- runs, chunk by chunk ---- */

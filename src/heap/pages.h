@@ -39,6 +39,16 @@ typedef struct tri_pages_run {
 
 /* The memory the tables need for max_chunks chunks; it must read as zero and may be committed on touch. */
 size_t tri_pages_table_size(size_t max_chunks);
+
+/* The parts of the tables that are touched when there are chunk_count chunks; each starts at a multiple of 4 KiB and is
+ * followed by reserved space of its own. Who commits memory as it is needed does so by these before tri_pages_grow. */
+typedef struct tri_pages_slice {
+  void *start;
+  size_t size;
+} tri_pages_slice;
+enum { TRI_PAGES_SLICES = 2 * TRI_PAGES_KINDS * TRI_TREE_LEVELS + 4 };
+void tri_pages_slices(const tri_pages *pages, size_t chunk_count, tri_pages_slice slices[TRI_PAGES_SLICES]);
+
 void tri_pages_init(tri_pages *pages, void *table, size_t max_chunks);
 
 /* Adds count fresh chunks after those there are: unassigned, released, zero. huge: see above. */
