@@ -3,10 +3,10 @@
  * A type's map becomes a layout (heap/layout.h). A site (tri_new, tri_make) looks its type up once, by name, size and
  * translation unit, and keeps what it found in state:
  *
- *   0                      nothing yet
- *   SITE_LAYOUT | layout   the layout is known, its bucket not earned (or the site makes arrays)
- *   SITE_BUCKET | index | bucket << 8   single objects come from this bucket, by this slot of the cache, for good
+ *   bucket << 8 | index   single objects come from this bucket, by this slot of the cache, for good (bucket < SITE_LAYOUT)
+ *   SITE_LAYOUT + layout, shifted likewise: no bucket yet, or not for single objects; 0: the site was never used
  *
+ * Bucket 0 serves nothing, and numbers from SITE_LAYOUT on are no buckets, so no slot ever matches those.
  * Lock: a list of types that only grows, read and written atomically. */
 #include <errno.h>
 #include <string.h>
@@ -18,9 +18,12 @@
 #include "heap/layout.h"
 #include "heap/object.h"
 
-#define SITE_LAYOUT (1u << 31)
-#define SITE_BUCKET (1u << 30)
-enum { MAX_MAP_WORDS = 64 };
+enum {
+  SITE_LAYOUT = 1 << 16,       /* plus the layout's number; */
+  SITE_NOSCAN = SITE_LAYOUT - 1, /* or this for pointer-free types */
+  MAX_MAP_WORDS = 64,
+};
+_Static_assert((int)TRI_BUCKET_MAX < (int)SITE_NOSCAN && TRI_CACHE_SLOTS <= 256, "a site's state has room for bucket and slot");
 
 static _Atomic(tri_type *) types TRI_OWN_DATA; /* release when linked; pairs with the acquire in find_type */
 
@@ -119,18 +122,21 @@ TRI_API void *tri_alloc_typed(const tri_type *type, size_t count) {
 }
 
 static uint32_t site_layout(tri_site *site) {
-  uint32_t state = __atomic_load_n(&site->state, __ATOMIC_RELAXED);
-  if (state & SITE_LAYOUT) return state == UINT32_MAX ? TRI_LAYOUT_NOSCAN : state & ~SITE_LAYOUT;
+  uint32_t known = __atomic_load_n(&site->state, __ATOMIC_RELAXED) >> 8;
+  if (known >= SITE_LAYOUT) return known - SITE_LAYOUT;
+  if (known == SITE_NOSCAN) return TRI_LAYOUT_NOSCAN;
   const tri_type *type = find_type(site);
   uint32_t layout = type ? layout_of(type) : TRI_LAYOUT_CONSERVATIVE;
-  uint32_t found = layout == TRI_LAYOUT_NOSCAN ? UINT32_MAX : SITE_LAYOUT | layout;
-  __atomic_store_n(&site->state, found, __ATOMIC_RELAXED);
+  uint32_t found = layout == TRI_LAYOUT_NOSCAN ? (uint32_t)SITE_NOSCAN : SITE_LAYOUT + layout;
+  __atomic_store_n(&site->state, found << 8, __ATOMIC_RELAXED);
   return layout;
 }
 
 /* Remembers the bucket of single objects once it is final. Only slots that are cleared when claimed come this way: the
  * short path does not clear. */
-static void *site_slow(tri_site *site) {
+static TRI_NOINLINE void *site_slow(tri_site *site) {
+  uint32_t known = __atomic_load_n(&site->state, __ATOMIC_RELAXED) >> 8;
+  if (known && known < SITE_NOSCAN) return tri_cache_alloc_slow(known); /* its slot is empty or serves another bucket */
   if (!is_started()) return no_memory();
   if (site->align > TRI_GRANULE) return tri_alloc_aligned(site->align, site->size);
   uint32_t layout = site_layout(site);
@@ -138,21 +144,21 @@ static void *site_slow(tri_site *site) {
     return tri_alloc_layout(layout, site->size);
   bool final;
   uint32_t bucket = tri_layout_bucket(layout, tri_size_class_of(site->size), site->size, &final);
-  if (final) __atomic_store_n(&site->state, SITE_BUCKET | bucket << 8 | tri_cache_slot_index(bucket), __ATOMIC_RELAXED);
+  if (final) __atomic_store_n(&site->state, bucket << 8 | tri_cache_slot_index(bucket), __ATOMIC_RELAXED);
   return from_bucket(bucket);
 }
 
 TRI_API void *tri_alloc_site(tri_site *site) {
   uint32_t state = __atomic_load_n(&site->state, __ATOMIC_RELAXED);
-  if (tri_likely((state & (SITE_BUCKET | SITE_LAYOUT)) == SITE_BUCKET)) {
-    tri_cache_slot *slot = &tri_cache_self->slots[state & 255];
-    uint32_t bucket = (state & ~SITE_BUCKET) >> 8;
-    void *object = tri_likely(slot->bucket == bucket) ? tri_cache_slot_pop(slot) : NULL;
-    return tri_likely(object) ? object : tri_cache_alloc_slow(bucket);
+  tri_cache_slot *slot = &tri_cache_self->slots[state & 255];
+  if (tri_likely(slot->bucket == state >> 8)) {
+    void *object = tri_cache_slot_pop(slot);
+    if (tri_likely(object)) return object;
   }
   return site_slow(site);
 }
 
+/* A site of arrays has no bucket of its own, whatever single objects of its type do. */
 TRI_API void *tri_alloc_site_array(tri_site *site, size_t count) {
   size_t bytes;
   if (__builtin_mul_overflow(count, site->size, &bytes) || !is_started()) return no_memory();

@@ -6,14 +6,14 @@
 
 #include "heap/heap.h"
 
-tri_cache tri_cache_none TRI_OWN_DATA;
+tri_cache tri_cache_none TRI_OWN_DATA = {.slots[0].bucket = UINT32_MAX}; /* no slot has bucket 0, see api/types.c */
 _Thread_local tri_cache *tri_cache_self __attribute__((tls_model("initial-exec"))) = &tri_cache_none;
 
 enum { LIVE_STEP = 64 * 1024 }; /* claimed bytes are added to the heap's live at refills, and at least this often */
 
 void tri_cache_init(tri_cache *cache) {
   memset((void *)cache, 0, sizeof *cache);
-  for (uint32_t i = 0; i < TRI_CACHE_SLOTS; i++) cache->slots[i].bucket = i < TRI_BUCKET_TYPED ? i : UINT32_MAX;
+  for (uint32_t i = 0; i < TRI_CACHE_SLOTS; i++) cache->slots[i].bucket = i && i < TRI_BUCKET_TYPED ? i : UINT32_MAX;
 }
 
 /* ---- small accessors ---- */

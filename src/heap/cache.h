@@ -34,17 +34,17 @@ enum {
   TRI_TINY_SIZE = 16,
 };
 
-/* All fields are the owner's; others read free, base and span (tri_cache_slot_is_waiting), hence atomic, relaxed. */
+/* A cache line each. All fields are the owner's; others read free, base and span (tri_cache_slot_is_waiting), hence atomic, relaxed. */
 typedef struct tri_cache_slot {
   _Atomic(uint64_t) free;
   _Atomic(uintptr_t) base;  /* address of the current word's first granule */
-  _Atomic(tri_span *) span; /* NULL: none */
-  uint64_t at_stop;         /* free as the last mark saw it */
   uint32_t bucket;
   uint32_t word;            /* the current word's index in the span */
+  _Atomic(tri_span *) span; /* NULL: none */
+  uint64_t at_stop;         /* free as the last mark saw it */
   uint32_t cursor;          /* where the next claim looks: a word (slots to 1 KiB) or a slot (larger) */
   uint32_t offset;          /* granules from the cursor word's start to its first slot start */
-} tri_cache_slot;
+} __attribute__((aligned(TRI_CACHE_LINE))) tri_cache_slot;
 
 typedef struct tri_cache {
   tri_cache_slot slots[TRI_CACHE_SLOTS];

@@ -473,6 +473,25 @@ static void test_cache_takes_an_aligned_group(void **state) {
   fixture_end(&f);
 }
 
+static void test_cache_run_is_zero_only_as_a_whole(void **state) {
+  (void)state;
+  fixture f;
+  tri_page_cache cache = {0};
+  fixture_start(&f, 1);
+  tri_pages_grow(&f.pages, 1, false);
+  alloc_at(&f, TRI_PAGES_SCAN, 10, 0);
+  free_run(&f, 8, 2);
+  assert_int_equal(tri_page_cache_fill(&f.pages, TRI_PAGES_SCAN, &cache), 54);
+  assert_int_equal(cache.zero, UINT64_MAX << 10);
+  tri_pages_run run = tri_page_cache_alloc(&cache, 3); /* two that were written, a fresh one */
+  assert_int_equal(run.page, 8);
+  assert_false(run.zero);
+  run = tri_page_cache_alloc(&cache, 3);
+  assert_int_equal(run.page, 11);
+  assert_true(run.zero);
+  fixture_end(&f);
+}
+
 static void test_cache_alone_keeps_its_chunk(void **state) {
   (void)state;
   fixture f;
@@ -924,6 +943,7 @@ int main(void) {
       cmocka_unit_test(test_take_that_fails_keeps_zero),
       cmocka_unit_test(test_take_from_unassigned_chunk),
       cmocka_unit_test(test_cache_takes_an_aligned_group),
+      cmocka_unit_test(test_cache_run_is_zero_only_as_a_whole),
       cmocka_unit_test(test_cache_alone_keeps_its_chunk),
       cmocka_unit_test(test_check_finds_damage),
       cmocka_unit_test(test_model_small_heap),

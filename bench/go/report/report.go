@@ -1,0 +1,93 @@
+// Package report is what the Go twins of the C workloads share: the counterpart of bench.h.
+//
+// A twin does the same work as its C program, in the same order and with the same check value, as a Go programmer would
+// write it: default GOGC, nothing pooled, nothing freed by hand. It ends with Print, which writes the same line.
+package report
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"os"
+	"runtime"
+	"runtime/metrics"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Figures as they stood at the end of what is measured, before the workload checks itself.
+type figures struct {
+	peakKiB       uint64
+	collections   uint32
+	stops         uint64
+	longestStopNs uint64
+	totalStopNs   uint64
+}
+
+var final *figures
+
+// Measured ends the measured part. Optional: Print does it otherwise.
+func Measured() {
+	peak := peakKiB()
+	var mem runtime.MemStats
+	runtime.ReadMemStats(&mem)
+	stops, longest := stopHistogram()
+	final = &figures{peak, mem.NumGC, stops, longestStop(&mem, longest), mem.PauseTotalNs}
+}
+
+// Print writes the line that run.py reads. format adds the workload's own key=value figures; every workload gives
+// check=.
+func Print(workload, format string, arguments ...any) {
+	if final == nil {
+		Measured()
+	}
+	fmt.Printf("bench workload=%s peer=go version=%s allocator=go peak_kib=%d collections=%d stops=%d "+
+		"longest_stop_us=%.1f total_stop_us=%.1f ", workload, version(), final.peakKiB, final.collections, final.stops,
+		float64(final.longestStopNs)/1e3, float64(final.totalStopNs)/1e3)
+	fmt.Printf(format+"\n", arguments...)
+}
+
+// The release without its leading "go"; experiments, which Go sets apart by a space, stay part of the value.
+func version() string {
+	return strings.ReplaceAll(strings.TrimPrefix(runtime.Version(), "go"), " ", "_")
+}
+
+// VmHWM of this process.
+func peakKiB() uint64 {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	for line := range bytes.Lines(status) {
+		if fields := bytes.Fields(line); len(fields) >= 2 && string(fields[0]) == "VmHWM:" {
+			kib, _ := strconv.ParseUint(string(fields[1]), 10, 64)
+			return kib
+		}
+	}
+	return 0
+}
+
+// The number of stops that the collector made, and the upper edge, in nanoseconds, of the bucket of the longest one.
+func stopHistogram() (stops, longestNs uint64) {
+	sample := []metrics.Sample{{Name: "/sched/pauses/total/gc:seconds"}}
+	metrics.Read(sample)
+	histogram := sample[0].Value.Float64Histogram()
+	for i, count := range histogram.Counts {
+		stops += count
+		if edge := histogram.Buckets[i+1]; count > 0 && !math.IsInf(edge, 1) {
+			longestNs = uint64(edge * 1e9)
+		}
+	}
+	return stops, longestNs
+}
+
+// The longest single stop. Go keeps no exact figure of it, only two upper bounds, of which this is the smaller: the
+// histogram's bucket (at most a quarter too long), and the stops of one collection added up (two or more of them), which
+// are on record for the last 256 collections only.
+func longestStop(mem *runtime.MemStats, bucketNs uint64) uint64 {
+	if int(mem.NumGC) > len(mem.PauseNs) {
+		return bucketNs
+	}
+	return min(bucketNs, slices.Max(mem.PauseNs[:]))
+}
