@@ -21,3 +21,11 @@ write_basic_package_version_file(tricolor-config-version.cmake COMPATIBILITY Sam
 install(EXPORT tricolor-targets NAMESPACE tricolor:: DESTINATION ${package_dir})
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/tricolor-config.cmake ${CMAKE_CURRENT_BINARY_DIR}/tricolor-config-version.cmake
         DESTINATION ${package_dir})
+
+# tricolor(7) is written from the table of options itself.
+add_executable(tricolor-options tools/manual/options.c)
+tri_program_flags(tricolor-options)
+target_link_libraries(tricolor-options PRIVATE tricolor_test)
+add_custom_command(OUTPUT tricolor.7 COMMAND tricolor-options >tricolor.7 DEPENDS tricolor-options VERBATIM)
+add_custom_target(tricolor-manual ALL DEPENDS tricolor.7)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/tricolor.7 DESTINATION ${CMAKE_INSTALL_MANDIR}/man7)

@@ -71,11 +71,13 @@ TRI_API void *tri_alloc_noscan(size_t size) {
 
 TRI_API void *tri_alloc_uninit(size_t size) {
   if (size <= TRI_BULK_ZERO_MAX) return tri_alloc_noscan(size);
-  if (size > TRI_SMALL_MAX) return tri_large_alloc(size, 1, 0, true, false);
-  uint32_t size_class = tri_size_class_of(size);
-  char *object = alloc_bucket(TRI_BUCKET_NOSCAN + size_class);
+  bool large = size > TRI_SMALL_MAX;
+  uint32_t size_class = large ? 0 : tri_size_class_of(size);
+  char *object = large ? tri_large_alloc(size, 1, 0, true, false) : alloc_bucket(TRI_BUCKET_NOSCAN + size_class);
+  if (!object) return NULL;
   /* The slot's tail is zero all the same: tri_realloc may turn it into new contents. */
-  if (object) memset(object + size, 0, tri_size_classes[size_class].size - size);
+  size_t slot = large ? tri_span_of((uintptr_t)object)->slot_size : tri_size_classes[size_class].size;
+  memset(object + size, 0, slot - size);
   return object;
 }
 
@@ -128,11 +130,14 @@ TRI_API char *tri_strndup(const char *s, size_t max) { return copy_string(s, str
 
 /* ---- questions, changes of size, freeing ---- */
 
+/* Whether the span's slots are tiny blocks, which several objects share. */
+static bool is_shared(const tri_span *span) { return span->bucket == TRI_BUCKET_TINY; }
+
 /* The object that starts at ptr, or a fatal error that names the call. */
 static tri_object object_for(const char *call, const void *ptr) {
   tri_object object;
   if (!tri_object_find((uintptr_t)ptr, &object)) tri_fatal("%s: %p is not an object of this heap", call, ptr);
-  if (object.span->bucket == TRI_BUCKET_TINY && object.span->size_class) {
+  if (is_shared(object.span)) {
     object.size -= (uintptr_t)ptr - object.start;
     object.start = (uintptr_t)ptr;
   }
@@ -159,7 +164,8 @@ TRI_API void *tri_realloc(void *ptr, size_t size) {
   if (!ptr) return tri_alloc(size);
   tri_object object = object_for("tri_realloc", ptr);
   size_t kept = tri_min(size, object.size);
-  if (size <= object.size && size > object.size / 2) {
+  /* Where an object in a tiny block ends is not known: it moves, and what follows it there belongs to others. */
+  if (!is_shared(object.span) && size <= object.size && size > object.size / 2) {
     memset((char *)ptr + size, 0, object.size - size); /* should it grow again, what is new is zero */
     return ptr;
   }

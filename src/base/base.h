@@ -51,4 +51,16 @@ TRI_INLINE size_t tri_align_down(size_t value, size_t alignment) { return value 
 TRI_INLINE size_t tri_min(size_t a, size_t b) { return a < b ? a : b; }
 TRI_INLINE size_t tri_max(size_t a, size_t b) { return a > b ? a : b; }
 
+/* Bits set in a word; the compiler's builtin is a call where the processor is not known to have the instruction. */
+TRI_INLINE uint32_t tri_popcount(uint64_t word) {
+#if defined(__POPCNT__) || !defined(__x86_64__)
+  return (uint32_t)__builtin_popcountll(word);
+#else
+  word -= word >> 1 & 0x5555555555555555u;
+  word = (word & 0x3333333333333333u) + (word >> 2 & 0x3333333333333333u);
+  word = (word + (word >> 4)) & 0x0f0f0f0f0f0f0f0fu;
+  return (uint32_t)(word * 0x0101010101010101u >> 56);
+#endif
+}
+
 #endif

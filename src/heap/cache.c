@@ -72,7 +72,7 @@ static void claim(tri_cache *cache, tri_cache_slot *slot, tri_span *span, uint32
   (void)before;
   uintptr_t base = span->start + (uintptr_t)word * 64 * TRI_GRANULE;
   clear_claimed(span, base, claimed, starts);
-  uint64_t count = (uint64_t)__builtin_popcountll(claimed);
+  uint64_t count = tri_popcount(claimed);
   cache->counts.allocated[span->size_class] += count;
   cache->claimed_bytes += (ptrdiff_t)(count * span->slot_size);
   if (cache->claimed_bytes >= LIVE_STEP) add_live(cache);
@@ -136,7 +136,7 @@ static void slot_release(tri_cache *cache, tri_cache_slot *slot) {
     /* Release: what was cleared is seen by the next claimer. The slots may have been cleared; that is not remembered. */
     atomic_store_explicit(&span->needs_zero, 1, memory_order_relaxed);
     atomic_fetch_and_explicit(tri_span_alloc_word(span, slot->word), ~left, memory_order_release);
-    cache->counts.allocated[span->size_class] -= (uint64_t)__builtin_popcountll(left);
+    cache->counts.allocated[span->size_class] -= tri_popcount(left);
   }
   atomic_store_explicit(&slot->free, 0, memory_order_relaxed);
   atomic_store_explicit(&slot->span, NULL, memory_order_relaxed);
@@ -185,9 +185,12 @@ TRI_COLD bool tri_cache_find_memory(size_t size, int *attempt) {
     *attempt = 1;
     if (tri_the_hooks.collect_for_memory()) return true;
   }
-  if (tri_the_hooks.out_of_memory(size, (*attempt)++)) return true;
-  errno = ENOMEM;
-  return false;
+  if (!tri_the_hooks.out_of_memory(size, (*attempt)++)) {
+    errno = ENOMEM;
+    return false;
+  }
+  (void)tri_the_hooks.collect_for_memory(); /* the handler may have dropped objects rather than freed them */
+  return true;
 }
 
 static size_t bucket_size(uint32_t bucket) { return tri_size_classes[tri_central_class(bucket)].size; }
@@ -311,6 +314,6 @@ void tri_cache_counts_add(const tri_cache *cache, tri_counts *sum) {
   for (int i = 0; i < TRI_CLASS_COUNT; i++) sum->allocated[i] += cache->counts.allocated[i];
   for (size_t i = 0; i < TRI_CACHE_SLOTS; i++) {
     const tri_span *span = span_of(&cache->slots[i]);
-    if (span) sum->allocated[span->size_class] -= (uint64_t)__builtin_popcountll(waiting(&cache->slots[i]));
+    if (span) sum->allocated[span->size_class] -= tri_popcount(waiting(&cache->slots[i]));
   }
 }

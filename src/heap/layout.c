@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "heap/cache.h"
+
 enum { HASH_SIZE = 1024, EARN_BYTES = 32 * 1024 };
 
 static struct {
@@ -61,15 +63,18 @@ uint32_t tri_layout_intern(size_t size, const uint64_t *map) {
   if (!any) return TRI_LAYOUT_NOSCAN;
   /* Elements that do not tile by words keep no pointers aligned; a map of nothing but pointers says nothing. */
   if (all || size % 8 != 0 || words > UINT32_MAX) return TRI_LAYOUT_CONSERVATIVE;
+  tri_cache_defer(tri_cache_self);
   tri_lock_take(&layout_table.lock);
   uint32_t *head = &layout_table.heads[hash_of(words, map, map_words)];
   uint32_t number = find(*head, words, map, map_words);
   if (!number) number = add(head, words, map, map_words);
   tri_lock_drop(&layout_table.lock);
+  tri_cache_undefer(tri_cache_self);
   return number;
 }
 
 static uint32_t earn(tri_layout *layout, uint32_t number, uint32_t size_class) {
+  tri_cache_defer(tri_cache_self);
   tri_lock_take(&layout_table.lock);
   uint32_t bucket = atomic_load_explicit(&layout->buckets[size_class], memory_order_relaxed);
   if (!bucket) {
@@ -78,6 +83,7 @@ static uint32_t earn(tri_layout *layout, uint32_t number, uint32_t size_class) {
     atomic_store_explicit(&layout->buckets[size_class], bucket, memory_order_release);
   }
   tri_lock_drop(&layout_table.lock);
+  tri_cache_undefer(tri_cache_self);
   return bucket;
 }
 

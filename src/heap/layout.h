@@ -5,7 +5,8 @@
  * layout's objects of a size class live in the class's conservative spans until EARN_BYTES of them were made; then that
  * (layout, class) gets a bucket of its own (heap/central.h) and its objects are scanned precisely from then on. So a
  * program with ten thousand types that makes a few objects of each has no ten thousand idle spans.
- * Layouts are never removed; there are at most TRI_LAYOUT_MAX, further ones are conservative. Lock: TRI_RANK_LAYOUT. */
+ * Layouts are never removed; there are at most TRI_LAYOUT_MAX, further ones are conservative. Lock: TRI_RANK_LAYOUT; the calling
+ * thread has a cache, so that it can defer stops. */
 #ifndef TRI_LAYOUT_H
 #define TRI_LAYOUT_H
 

@@ -298,7 +298,7 @@ size_t tri_page_cache_fill(tri_pages *pages, tri_pages_kind kind, tri_page_cache
   cache->zero = chunk->zero.word[w];
   chunk->allocated.word[w] = UINT64_MAX;
   chunk->zero.word[w] = 0;
-  pages->allocated += (size_t)__builtin_popcountll(cache->free);
+  pages->allocated += tri_popcount(cache->free);
   size_t unreleased = provide(pages, c, w * 64, w * 64 + 64);
   publish(pages, c, c + 1);
   return unreleased;
@@ -323,7 +323,7 @@ void tri_page_cache_flush(tri_pages *pages, tri_page_cache *cache) {
   TRI_ASSERT(c < pages->chunk_count && (cache->free & ~chunk->allocated.word[w]) == 0);
   chunk->allocated.word[w] &= ~cache->free;
   chunk->zero.word[w] |= cache->zero;
-  pages->allocated -= (size_t)__builtin_popcountll(cache->free);
+  pages->allocated -= tri_popcount(cache->free);
   publish(pages, c, c + 1);
   *cache = (tri_page_cache){0};
 }

@@ -34,7 +34,7 @@ uint32_t tri_span_count(const tri_span *span) {
   const tri_page_bits *bits = tri_arena_bits(span->start);
   for (size_t page = 0; page < span->page_count; page++)
     for (int word = 0; word < TRI_WORDS_PER_PAGE; word++)
-      count += (uint32_t)__builtin_popcountll(atomic_load_explicit(&bits[page].alloc[word], memory_order_relaxed));
+      count += tri_popcount(atomic_load_explicit(&bits[page].alloc[word], memory_order_relaxed));
   return count;
 }
 
@@ -63,8 +63,8 @@ uint32_t tri_span_exchange(tri_span *span, size_t also_word, uint64_t also) {
   for (size_t page = 0; page < span->page_count; page++)
     for (int word = 0; word < TRI_WORDS_PER_PAGE; word++, index++) {
       uint64_t gone = exchange_word(&bits[page].alloc[word], &bits[page].mark[word], index == also_word ? also : 0);
-      freed += (uint32_t)__builtin_popcountll(gone);
-      live += (uint32_t)__builtin_popcountll(atomic_load_explicit(&bits[page].alloc[word], memory_order_relaxed));
+      freed += tri_popcount(gone);
+      live += tri_popcount(atomic_load_explicit(&bits[page].alloc[word], memory_order_relaxed));
       if (tri_unlikely(tri_the_heap.poison) && gone) poison_freed(span, index, gone);
     }
   span->live = live;

@@ -56,7 +56,6 @@ static void fill_memory(tri_memstats *stats) {
   stats->HeapReleased = heap.released_bytes;
   stats->MSpanInuse = heap.spans_in_use * sizeof(tri_span);
   stats->MSpanSys = tri_meta_region(TRI_META_SPAN)->committed;
-  stats->MCacheInuse = count_caches() * sizeof(tri_thread);
   stats->MCacheSys = tri_meta_region(TRI_META_CACHE)->committed;
   stats->GCSys = tri_arena_table_bytes() + heap.table_bytes + tri_meta_region(TRI_META_GC)->committed;
   stats->OtherSys = tri_meta_region(TRI_META_OTHER)->committed + tri_central_bytes();
@@ -77,10 +76,17 @@ static void fill_collections(tri_memstats *stats) {
   stats->EnableGC = true;
 }
 
+/* The page heap's lock is held only while stops are deferred, the registry's and the cycle's only while they are not. */
 void tri_memstats_collect(tri_memstats *stats) {
   memset(stats, 0, sizeof *stats);
   fill_objects(stats);
-  fill_memory(stats);
+  stats->MCacheInuse = count_caches() * sizeof(tri_thread);
+  tri_thread *self = tri_thread_self();
+  if (self) {
+    tri_cache_defer(&self->cache);
+    fill_memory(stats);
+    tri_cache_undefer(&self->cache);
+  }
   fill_collections(stats);
 }
 

@@ -1,7 +1,7 @@
 //go:build ignore
 
-// Writes sizes.go: one type and one loop per size and kind, so that each size is a constant to the compiler, as it is in
-// a program. A generic function would not do: it finds the type, and so the size, in a table while it runs.
+// Writes sizes.go: one type and one loop per size and kind, so that each size is a constant to the compiler, as it is
+// in a program. A generic function would not do: it finds the type, and so the size, in a table while it runs.
 package main
 
 import (

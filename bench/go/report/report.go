@@ -83,8 +83,8 @@ func stopHistogram() (stops, longestNs uint64) {
 }
 
 // The longest single stop. Go keeps no exact figure of it, only two upper bounds, of which this is the smaller: the
-// histogram's bucket (at most a quarter too long), and the stops of one collection added up (two or more of them), which
-// are on record for the last 256 collections only.
+// histogram's bucket (at most a quarter too long), and the stops of one collection added up (two or more of them),
+// which are on record for the last 256 collections only.
 func longestStop(mem *runtime.MemStats, bucketNs uint64) uint64 {
 	if int(mem.NumGC) > len(mem.PauseNs) {
 		return bucketNs
