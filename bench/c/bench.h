@@ -49,9 +49,7 @@ static inline uint64_t bench_now_ns(void) {
   return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static inline double bench_ms_since(uint64_t start_ns) {
-  return (double)(bench_now_ns() - start_ns) / 1e6;
-}
+static inline double bench_ms_since(uint64_t start_ns) { return (double)(bench_now_ns() - start_ns) / 1e6; }
 
 /* ---- The peers -------------------------------------------------------------------------------------------------------
  *
@@ -172,13 +170,9 @@ static inline bench_gc_figures bench_peer_figures(void) {
 
 static inline void bench_peer_start(void) {}
 
-static inline void bench_peer_version(char *to, size_t size) {
-  (void)snprintf(to, size, "%s", gnu_get_libc_version());
-}
+static inline void bench_peer_version(char *to, size_t size) { (void)snprintf(to, size, "%s", gnu_get_libc_version()); }
 
-static inline bench_gc_figures bench_peer_figures(void) {
-  return (bench_gc_figures){0, 0, 0, 0};
-}
+static inline bench_gc_figures bench_peer_figures(void) { return (bench_gc_figures){0, 0, 0, 0}; }
 
 #endif
 
@@ -218,9 +212,7 @@ static inline void bench_thread_start(pthread_t *thread, void *(*run)(void *), v
   exit(1);
 }
 
-static inline void bench_thread_join(pthread_t thread) {
-  (void)pthread_join(thread, NULL);
-}
+static inline void bench_thread_join(pthread_t thread) { (void)pthread_join(thread, NULL); }
 
 /* ---- The report -------------------------------------------------------------------------------------------------------*/
 
@@ -246,13 +238,9 @@ static inline uint64_t bench_peak_kib(void) {
 }
 
 /* Ends the measured part. Optional: bench_report does it otherwise. */
-static inline void bench_measured(void) {
-  bench_final = (bench_end){true, bench_peak_kib(), bench_peer_figures()};
-}
+static inline void bench_measured(void) { bench_final = (bench_end){true, bench_peak_kib(), bench_peer_figures()}; }
 
-static inline void bench_start(void) {
-  bench_peer_start();
-}
+static inline void bench_start(void) { bench_peer_start(); }
 
 /* The file that malloc comes from: proof that a preloaded allocator is really in use. */
 static inline const char *bench_allocator(void) {

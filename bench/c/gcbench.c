@@ -38,9 +38,7 @@ static void tree_populate(int depth, node *n) {
   tree_populate(depth - 1, n->right);
 }
 
-static uint64_t tree_count(const node *n) {
-  return n == NULL ? 0 : 1 + tree_count(n->left) + tree_count(n->right);
-}
+static uint64_t tree_count(const node *n) { return n == NULL ? 0 : 1 + tree_count(n->left) + tree_count(n->right); }
 
 #if BENCH_FREES
 static void tree_drop(node *n) {
@@ -54,9 +52,7 @@ static void tree_drop(node *n) {
 #define tree_drop(n) bench_drop(n)
 #endif
 
-static long tree_size(int depth) {
-  return (1L << (depth + 1)) - 1;
-}
+static long tree_size(int depth) { return (1L << (depth + 1)) - 1; }
 
 /* The newest tree; global, as a program's data would be, so that no compiler drops the work. */
 static node *current;

@@ -96,7 +96,8 @@ int main(int argc, char **argv) {
   uint64_t live;
   uint64_t check = graph_walk(count, &live);
   double median_ms = collect_ms[collections / 2];
-  bench_report("graph", "kind=%s nodes=%zu live=%" PRIu64 " build_ms=%.3f collect_ms=%.3f mobj_per_s=%.3f check=%" PRIu64,
-               kind, count, live, build_ms, median_ms, (double)live / median_ms / 1e3, check);
+  bench_report("graph",
+               "kind=%s nodes=%zu live=%" PRIu64 " build_ms=%.3f collect_ms=%.3f mobj_per_s=%.3f check=%" PRIu64, kind,
+               count, live, build_ms, median_ms, (double)live / median_ms / 1e3, check);
   return 0;
 }

@@ -6,9 +6,12 @@
 #include <string.h>
 #include <tricolor.h>
 
+#include "api/interpose.h"
 #include "api/types.h"
 #include "heap/heap.h"
 #include "heap/object.h"
+
+__attribute__((used)) static const char *const interposed = &tri_interpose_anchor; /* see api/interpose.h */
 
 /* ---- one object of a size ---- */
 
@@ -163,13 +166,14 @@ static void *alloc_like(const tri_span *span, size_t size) {
 TRI_API void *tri_realloc(void *ptr, size_t size) {
   if (!ptr) return tri_alloc(size);
   tri_object object = object_for("tri_realloc", ptr);
+  size = tri_max(size, 1);
   size_t kept = tri_min(size, object.size);
   /* Where an object in a tiny block ends is not known: it moves, and what follows it there belongs to others. */
   if (!is_shared(object.span) && size <= object.size && size > object.size / 2) {
     memset((char *)ptr + size, 0, object.size - size); /* should it grow again, what is new is zero */
     return ptr;
   }
-  void *moved = alloc_like(object.span, tri_max(size, 1));
+  void *moved = alloc_like(object.span, size);
   if (!moved) return NULL;
   memcpy(moved, ptr, kept);
   tri_free(ptr);

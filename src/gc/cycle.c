@@ -19,12 +19,17 @@
 #include <string.h>
 
 #include "gc/check.h"
+#include "gc/fork.h"
 #include "gc/mark.h"
 #include "gc/pacer.h"
 #include "gc/sweep.h"
 
+enum { FORK_WAIT_NS = 20 * 1000 };
+
 static struct {
   tri_lock lock;
+  _Atomic(uint32_t) forking;  /* no collection may begin; a futex word. seq_cst against entering: see enter */
+  _Atomic(uint32_t) entering; /* threads that may hold the loader's lock for a collection */
   _Atomic(int) percent;
   bool check;
   int processors;
@@ -113,6 +118,41 @@ tri_cycle_history tri_cycle_read_history(void) {
   tri_cycle_history history = cycle.history;
   tri_lock_drop(&cycle.lock);
   return history;
+}
+
+/* ---- forks ---- */
+
+/* The child of a fork would find the loader's lock held for ever, had another thread held it. So a fork waits until no
+ * thread is on its way into a collection, and lets none enter. The program may ask for a collection while it holds the loader's
+ * lock itself (in a dl_iterate_phdr callback), so one that is not asked for by name is left out rather than waited for. */
+static bool enter(tri_cycle_reason reason) {
+  for (;;) {
+    atomic_fetch_add_explicit(&cycle.entering, 1, memory_order_seq_cst);
+    if (!atomic_load_explicit(&cycle.forking, memory_order_seq_cst)) return true;
+    atomic_fetch_sub_explicit(&cycle.entering, 1, memory_order_seq_cst);
+    if (reason != TRI_CYCLE_FORCED || tri_fork_forbids_waiting()) return false;
+    while (atomic_load_explicit(&cycle.forking, memory_order_seq_cst)) tri_os_wait(&cycle.forking, 1, 0);
+  }
+}
+
+static void leave(void) { atomic_fetch_sub_explicit(&cycle.entering, 1, memory_order_seq_cst); }
+
+void tri_cycle_pause(void) {
+  uint32_t free = 0;
+  while (!atomic_compare_exchange_strong_explicit(&cycle.forking, &free, 1, memory_order_seq_cst,
+                                                  memory_order_seq_cst)) {
+    tri_os_wait(&cycle.forking, 1, 0); /* another thread forks */
+    free = 0;
+  }
+  while (atomic_load_explicit(&cycle.entering, memory_order_seq_cst)) tri_os_sleep(FORK_WAIT_NS);
+  tri_lock_take(&cycle.lock);
+}
+
+void tri_cycle_resume(bool collecting) {
+  tri_lock_drop(&cycle.lock);
+  if (!collecting) return;
+  atomic_store_explicit(&cycle.forking, 0, memory_order_seq_cst);
+  tri_os_wake(&cycle.forking, INT32_MAX);
 }
 
 /* ---- the phases ---- */
@@ -222,6 +262,7 @@ static void run(void *argument, uintptr_t sp) {
   collection->self->alternate_low = collection->self->alternate_high = 0;
   tri_os_module_visitor visitor = {.begin = begin, .data = add_data, .tls = add_tls, .argument = collection};
   tri_os_visit_modules(&visitor);
+  leave();
   if (collection->served) return;
   if (collection->stopped) {
     collection->roots_complete = collection->roots_complete && tri_roots_add_threads();
@@ -240,19 +281,23 @@ static size_t retain(const tri_cycle_report *report) {
 
 bool tri_cycle_run(tri_cycle_reason reason) {
   tri_thread *self = tri_thread_self();
-  if (!self) return false;
+  if (!self || !enter(reason)) return false;
   tri_collection collection = {.report.reason = reason, .self = self};
   collection.finished_before = atomic_load_explicit(&cycle.finished, memory_order_acquire);
   tri_os_with_registers(run, &collection);
   if (collection.served) return true;
-  if (collection.stopped && collection.roots_complete) {
-    if (reason == TRI_CYCLE_FORCED) tri_sweep_all();
-    tri_sweep_in_background(retain(&collection.report));
+  bool done = collection.stopped && collection.roots_complete;
+  if (done && reason == TRI_CYCLE_FORCED) tri_sweep_all();
+  size_t retained = done ? retain(&collection.report) : 0;
+  /* To start a thread takes the registry's lock, which is waited for without deferring stops: its holder may be about to stop
+   * this thread. */
+  tri_cache_undefer(&self->cache);
+  if (done) {
+    tri_sweep_in_background(retained);
     tri_mark_start_helpers(collection.report.marked);
     if (cycle.observer) cycle.observer(&collection.report);
   }
-  tri_cache_undefer(&self->cache);
-  return collection.stopped && collection.roots_complete;
+  return done;
 }
 
 /* ---- hooks for the heap ---- */

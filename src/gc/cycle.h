@@ -47,6 +47,11 @@ bool tri_cycle_init(const tri_settings *settings, void (*observer)(const tri_cyc
  * and does not defer stops. False when no collection could be made (a thread that cannot be stopped, no memory). */
 bool tri_cycle_run(tri_cycle_reason reason);
 
+/* Waits for collections under way and lets none begin until resume, which the same thread, or its copy in the child of a fork,
+ * calls. Takes the cycle lock; stops not deferred. collecting false: none may ever begin again. */
+void tri_cycle_pause(void);
+void tri_cycle_resume(bool collecting);
+
 /* Sets the percentage; returns the old one. */
 int tri_cycle_set_percent(int percent);
 

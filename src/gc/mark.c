@@ -20,7 +20,7 @@
 
 enum {
   RING = 16,
-  NEAR = 16384,              /* bytes */
+  NEAR = 64,                  /* bytes: the same cache line */
   PIECE = 128 * 1024,
   SHARE_EVERY = 64,           /* objects between looks at whether others wait */
   HELP_WORTH = 2 * 1024 * 1024, /* a mark expected to be smaller than this is done alone */
@@ -42,12 +42,14 @@ typedef struct tri_marker {
   size_t bytes, objects;
 } tri_marker;
 
-/* An entry of a work buffer: the address of an object, or of the rest of a large one, and above it the size class of a small
- * conservative object, so that scanning one needs no look-up; or ENTRY_OTHER. User addresses end below 2^47. */
-enum { ENTRY_CLASS_SHIFT = 48 };
-#define ENTRY_ADDRESS ((UINT64_C(1) << ENTRY_CLASS_SHIFT) - 1)
-#define ENTRY_OTHER (UINT64_C(1) << 63)
-#define TRI_KIND_SIMPLE_LIMIT (1u << TRI_KIND_LAYOUT_SHIFT)
+/* An entry of a work buffer: the address of an object, or of the rest of a large one; above it the size class and the layout
+ * of a small object, so that scanning it needs no look-up; or, in bit 0, that there is more to look up. Objects start at
+ * multiples of 16 and user addresses end below 2^47. */
+enum { ENTRY_CLASS_SHIFT = 48, ENTRY_LAYOUT_SHIFT = 55, ENTRY_OTHER = 1 };
+#define ENTRY_ADDRESS ((UINT64_C(1) << ENTRY_CLASS_SHIFT) - TRI_GRANULE)
+_Static_assert(TRI_CLASS_COUNT <= 1 << (ENTRY_LAYOUT_SHIFT - ENTRY_CLASS_SHIFT) &&
+                   (int)TRI_LAYOUT_SHORT <= 1 << (64 - ENTRY_LAYOUT_SHIFT),
+               "class and layout fit above the address");
 
 static struct {
   int max_markers;
@@ -147,8 +149,9 @@ static TRI_NOINLINE void count_noscan(tri_marker *marker, uintptr_t start, uint3
 
 /* What the entry of an object says besides its address: the size class, or that there is more to look up. */
 TRI_INLINE uintptr_t entry_for(uintptr_t start, uint32_t kind) {
-  if (tri_likely(kind < TRI_KIND_SIMPLE_LIMIT && !(kind & TRI_KIND_LARGE))) return start | (uintptr_t)tri_kind_class(kind) << ENTRY_CLASS_SHIFT;
-  return start | ENTRY_OTHER;
+  uint32_t layout = tri_kind_layout(kind);
+  if (tri_unlikely((kind & TRI_KIND_LARGE) || layout >= TRI_LAYOUT_SHORT)) return start | ENTRY_OTHER;
+  return start | (uintptr_t)tri_kind_class(kind) << ENTRY_CLASS_SHIFT | (uintptr_t)layout << ENTRY_LAYOUT_SHIFT;
 }
 
 /* start is the start of an allocated slot, word and bit are its mark's. */
@@ -210,13 +213,12 @@ TRI_READS_ANYTHING static void scan_typed(tri_view view, tri_marker *marker, uin
       }
 }
 
-/* Small maps, by far the most, without the bounds that pieces need. */
-TRI_READS_ANYTHING TRI_INLINE void scan_small_typed(tri_view view, tri_marker *marker, uintptr_t start, size_t size,
-                                                    const tri_layout *layout) {
-  size_t bytes = (size_t)layout->element_words * 8;
-  for (uintptr_t element = start; element + bytes <= start + size; element += bytes)
-    for (uint64_t map = layout->map[0]; map; map &= map - 1)
-      shade_word(view, marker, ((const uintptr_t *)element)[__builtin_ctzll(map)]);
+/* Maps of one word, by far the most, without the bounds that pieces need. */
+TRI_READS_ANYTHING TRI_INLINE void scan_short(tri_view view, tri_marker *marker, uintptr_t start, size_t size,
+                                              tri_layout_short layout) {
+  for (uintptr_t end = start + size; start + layout.bytes <= end; start += layout.bytes)
+    for (uint64_t map = layout.map; map; map &= map - 1)
+      shade_word(view, marker, ((const uintptr_t *)start)[__builtin_ctzll(map)]);
 }
 
 static void scan_large(tri_marker *marker, uintptr_t at, uint32_t layout) {
@@ -234,40 +236,39 @@ static void scan_large(tri_marker *marker, uintptr_t at, uint32_t layout) {
                tri_layout_get(layout));
 }
 
-/* Objects that an entry does not describe: large, typed. */
+/* Objects that an entry does not describe: large ones, those with long maps, and those from the grey bitmap. */
 static TRI_NOINLINE void scan_other(tri_marker *marker, uintptr_t start) {
   tri_view view = marker->view;
   uint32_t kind = kind_of(view, start);
   uint32_t layout = tri_kind_layout(kind);
-  if (tri_unlikely(kind & TRI_KIND_LARGE)) {
+  if (kind & TRI_KIND_LARGE) {
     scan_large(marker, start, layout);
     return;
   }
   size_t size = tri_size_classes[tri_kind_class(kind)].size;
   marker->bytes += size;
   marker->objects++;
-  if (layout == TRI_LAYOUT_CONSERVATIVE) {
+  if (layout == TRI_LAYOUT_CONSERVATIVE)
     scan_conservative(view, marker, start, start + size);
-    return;
-  }
-  const tri_layout *map = tri_layout_get(layout);
-  if (tri_likely(map->map_words == 1))
-    scan_small_typed(view, marker, start, size, map);
   else
-    scan_typed(view, marker, start, 0, size / 8, map);
+    scan_typed(view, marker, start, 0, size / 8, tri_layout_get(layout));
 }
 
 TRI_READS_ANYTHING TRI_INLINE void scan(tri_view view, tri_marker *marker, uintptr_t entry) {
   uintptr_t start = entry & ENTRY_ADDRESS;
+  size_t layout = entry >> ENTRY_LAYOUT_SHIFT;
   if (tri_unlikely(mark.fault == TRI_FAULT_CHILD) && lose_child()) return;
-  if (tri_unlikely(entry & ENTRY_OTHER)) {
+  if (tri_unlikely((entry & ENTRY_OTHER) || (layout && !tri_layout_shorts[layout].bytes))) {
     scan_other(marker, start);
     return;
   }
-  size_t size = tri_size_classes[entry >> ENTRY_CLASS_SHIFT].size;
+  size_t size = tri_size_classes[entry >> ENTRY_CLASS_SHIFT & 127].size;
   marker->bytes += size;
   marker->objects++;
-  scan_conservative(view, marker, start, start + size);
+  if (layout == TRI_LAYOUT_CONSERVATIVE)
+    scan_conservative(view, marker, start, start + size);
+  else
+    scan_short(view, marker, start, size, tri_layout_shorts[layout]);
 }
 
 TRI_READS_ANYTHING static void scan_root(tri_marker *marker, const tri_root *root) {
@@ -388,8 +389,10 @@ static void helper_main(void *argument) {
     while ((generation = atomic_load_explicit(&mark.generation, memory_order_acquire)) == seen)
       tri_os_wait(&mark.generation, seen, 0);
     seen = generation;
-    atomic_fetch_add_explicit(&mark.active, 1, memory_order_acq_rel);
-    help();
+    /* seq_cst: a helper late for its mark sees it over, or wait_for_helpers sees the helper. So none touches buffers between
+     * marks, when the process may fork. */
+    atomic_fetch_add_explicit(&mark.active, 1, memory_order_seq_cst);
+    if (!tri_work_is_over()) help();
     atomic_fetch_sub_explicit(&mark.active, 1, memory_order_acq_rel);
   }
 }
@@ -409,7 +412,7 @@ static void call_helpers(void) {
 /* A helper that woke late finds the mark over and leaves; all are gone when this returns, and none comes back before the
  * next call, except to find it over again. */
 static void wait_for_helpers(void) {
-  while (atomic_load_explicit(&mark.active, memory_order_acquire)) tri_os_relax();
+  while (atomic_load_explicit(&mark.active, memory_order_seq_cst)) tri_os_relax();
 }
 
 /* ---- a whole mark ---- */

@@ -3,7 +3,11 @@
 
 #include <string.h>
 
-enum { PIECE = 256 * 1024, MAX_TLS_MODULES = 1024 };
+enum {
+  PIECE = 256 * 1024,
+  MAX_TLS_MODULES = 1024,
+  RED_ZONE = 128, /* below its stack pointer a leaf function of x86-64 may keep what it likes; elsewhere this does no harm */
+};
 
 /* A growing array in metadata; the old one is kept by nobody, so sizes double from a generous start. */
 typedef struct root_array {
@@ -112,19 +116,28 @@ __attribute__((no_sanitize("address", "thread"))) static uintptr_t lowest_pointe
   return lowest;
 }
 
+/* Where the frames of a thread's own stack begin while it runs on an alternate signal stack: the kernel saved the interrupted
+ * stack pointer there, so at the lowest place that a word there points to, or a red zone below. The end of the stack
+ * when no word does. */
+static uintptr_t interrupted_frames(const tri_thread *thread) {
+  uintptr_t lowest = lowest_pointer(thread->sp, thread->alternate_high, thread->stack_low, thread->stack_high);
+  return lowest == thread->stack_high ? lowest : lowest - tri_min(RED_ZONE, lowest - thread->stack_low);
+}
+
 /* A thread off its own stack: on an alternate signal stack, or on one of the program's making. What it runs on is scanned from
- * its stack pointer to the end of the alternate stack, or of the mapping; its own stack from the lowest place that a
- * word there points to, for the frames it came from saved their stack pointer in it. */
+ * its stack pointer to the end of the alternate stack, or of the mapping. Where it left its own stack is known only in the
+ * first case; in the second all of it is scanned. */
 static bool add_foreign_stack(const tri_thread *thread) {
-  uintptr_t high = thread->alternate_high;
+  uintptr_t high = thread->alternate_high, own = thread->stack_high;
   tri_os_mapping mapping;
-  if (!inside(thread->sp, thread->alternate_low, thread->alternate_high)) {
-    if (!tri_os_find_mapping(thread->sp, &mapping)) return true;
+  if (inside(thread->sp, thread->alternate_low, thread->alternate_high)) {
+    own = interrupted_frames(thread);
+  } else {
+    if (!tri_os_find_mapping(thread->sp, &mapping)) return false;
     high = mapping.high;
   }
-  uintptr_t own = lowest_pointer(thread->sp, high, thread->stack_low, thread->stack_high);
   if (own == thread->stack_high) {
-    if (!tri_os_find_mapping(thread->stack_high - 1, &mapping)) return add_range(thread->sp, high, TRI_ROOT_STACK);
+    if (!tri_os_find_mapping(thread->stack_high - 1, &mapping)) return false;
     own = tri_max(mapping.low, thread->stack_low);
   }
   roots.stack_bytes += high - thread->sp + thread->stack_high - own;
@@ -164,8 +177,9 @@ static bool add_thread(const tri_thread *thread) {
 bool tri_roots_add_threads(void) {
   for (tri_thread *thread = tri_threads_first(); thread; thread = thread->next)
     if (!add_thread(thread)) return false;
-  for (tri_thread_parcel *parcel = tri_thread_parcels(); parcel; parcel = parcel->next)
-    if (!add_word((uintptr_t)parcel->pointer)) return false;
+  for (int list = 0; list < TRI_PARCEL_LISTS; list++)
+    for (tri_thread_parcel *parcel = tri_thread_parcels(list); parcel; parcel = parcel->next)
+      if (!add_word((uintptr_t)parcel->pointer)) return false;
   for (size_t i = 0; i < roots.registered.count; i++) {
     const tri_root *root = &roots.registered.roots[i];
     if (!add_range(root->low, root->high, TRI_ROOT_REGISTERED)) return false;

@@ -1,10 +1,16 @@
 /* stop.c - stopping the program's threads by signal. See thread.h for the protocol.
  *
+ * The program may use the stop signal too. Which of the two a signal is, is told by counting ours (is_ours); the program's
+ * go to what it asked for (gc/action.c). A signal of ours may be lost in one of the program's, for a thread holds one
+ * pending at most: so threads that do not answer are signalled again from time to time.
+ *
  * Between tri_stop_begin and tri_stop_end nothing here or in the collector may call malloc, stdio or the loader: a stopped thread
  * may hold their locks. The handler allocates nothing, takes no lock and keeps errno. */
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 
+#include "gc/action.h"
 #include "gc/thread.h"
 #include "heap/heap.h"
 
@@ -19,20 +25,21 @@ enum {
 static struct {
   _Atomic(uint32_t) sequence; /* odd: a stop is on. seq_cst against thread states; its release ends a stop */
   _Atomic(uint32_t) missing;  /* threads that have yet to stop; acq_rel: their saved state is seen by the collector */
-  int signal;
+  _Atomic(int) signal;        /* release when the rest is ready, pairs with tri_stop_signal */
+  _Atomic(bool) unsettled;    /* a stop was given up: signals of it may still arrive at threads we do not know. Relaxed */
   tri_thread *collector;
   int *tasks; /* made when first needed */
 } stop TRI_OWN_DATA;
 
-struct sigaction tri_stop_chained TRI_OWN_DATA;
-static _Thread_local bool interrupted __attribute__((tls_model("initial-exec")));
+_Thread_local volatile tri_signal_counts tri_signals_seen __attribute__((tls_model("initial-exec")));
 
-int tri_stop_signal(void) { return stop.signal; }
+int tri_stop_signal(void) { return atomic_load_explicit(&stop.signal, memory_order_acquire); }
 
-bool tri_stop_interrupted(void) {
-  bool was = interrupted;
-  interrupted = false;
-  return was;
+void tri_stop_unblock(void) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, tri_stop_signal());
+  pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
 /* ---- the stopped thread's side ---- */
@@ -69,7 +76,7 @@ static tri_thread *attach_in_handler(uintptr_t sp) {
   if (!thread) return NULL;
   thread->thread_pointer = tri_os_thread_pointer();
   tri_os_mapping mapping;
-  if (thread->bounds_given) {
+  if (thread->bounds_given && sp >= thread->stack_low && sp < thread->stack_high) {
     /* kept */
   } else if (thread->id == tri_os_process_id()) {
     if (!tri_os_main_stack(&thread->stack_low, &thread->stack_high)) return NULL;
@@ -83,12 +90,27 @@ static tri_thread *attach_in_handler(uintptr_t sp) {
   return thread;
 }
 
-static void chain(int signal, siginfo_t *info, void *context) {
-  struct sigaction *action = &tri_stop_chained;
-  if (action->sa_flags & SA_SIGINFO)
-    action->sa_sigaction(signal, info, context);
-  else if (action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN)
-    action->sa_handler(signal);
+/* Ours come from tgkill in this process. The program may send such signals itself: then nothing we sent is outstanding. */
+static bool is_ours(tri_thread *thread, const siginfo_t *info) {
+  if (info->si_code != SI_TKILL || info->si_pid != tri_os_process_id()) return false;
+  if (!thread) return atomic_load_explicit(&stop.unsettled, memory_order_relaxed);
+  uint32_t sent = atomic_load_explicit(&thread->sent, memory_order_acquire);
+  uint32_t received = atomic_exchange_explicit(&thread->received, sent, memory_order_relaxed);
+  return sent != received;
+}
+
+static void stop_here(tri_thread *thread, uint32_t sequence, uintptr_t sp, const void *context) {
+  if (atomic_load_explicit(&thread->cache.defer, memory_order_relaxed)) {
+    atomic_store_explicit(&thread->cache.stop_pending, 1, memory_order_relaxed);
+    return;
+  }
+  /* The signal may have met a thread that was entering a blocking region. */
+  uintptr_t old_sp = thread->sp, old_low = thread->alternate_low, old_high = thread->alternate_high;
+  tri_os_context_altstack(context, &thread->alternate_low, &thread->alternate_high);
+  wait_for_end(thread, sequence, sp);
+  thread->sp = old_sp;
+  thread->alternate_low = old_low;
+  thread->alternate_high = old_high;
 }
 
 static void on_stop_signal(int signal, siginfo_t *info, void *context) {
@@ -97,18 +119,12 @@ static void on_stop_signal(int signal, siginfo_t *info, void *context) {
   uint32_t sequence = atomic_load_explicit(&stop.sequence, memory_order_acquire);
   tri_thread *thread = tri_thread_known();
   if (!thread && (sequence & 1)) thread = attach_in_handler(sp);
-  if (!thread || !is_asked(thread, sequence)) {
-    if (info->si_code != SI_TKILL || info->si_pid != tri_os_process_id()) chain(signal, info, context);
-  } else if (atomic_load_explicit(&thread->cache.defer, memory_order_relaxed)) {
-    interrupted = true;
-    atomic_store_explicit(&thread->cache.stop_pending, 1, memory_order_relaxed);
-  } else {
-    uintptr_t blocking_sp = thread->sp; /* the signal may have met a thread that was entering a blocking region */
-    interrupted = true;
-    tri_os_context_altstack(context, &thread->alternate_low, &thread->alternate_high);
-    wait_for_end(thread, sequence, sp);
-    thread->sp = blocking_sp;
-  }
+  bool ours = is_ours(thread, info);
+  if (thread && is_asked(thread, sequence)) stop_here(thread, sequence, sp, context);
+  if (ours)
+    tri_signals_seen.stops++;
+  else
+    tri_action_run_chained(signal, info, context);
   errno = saved_errno;
 }
 
@@ -120,15 +136,17 @@ static void save_registers(void *argument, uintptr_t sp) {
   thread->sp = sp;
 }
 
-void tri_thread_blocking_begin(tri_thread *thread) {
-  if (thread->blocking_depth++) return;
+bool tri_thread_blocking_enter(tri_thread *thread) {
+  if (atomic_load_explicit(&thread->state, memory_order_relaxed) == TRI_THREAD_BLOCKING ||
+      atomic_load_explicit(&thread->cache.defer, memory_order_relaxed))
+    return false;
   thread->alternate_low = thread->alternate_high = 0;
   tri_os_with_registers(save_registers, thread);
   atomic_store_explicit(&thread->state, TRI_THREAD_BLOCKING, memory_order_seq_cst);
+  return true;
 }
 
-void tri_thread_blocking_end(tri_thread *thread) {
-  if (--thread->blocking_depth) return;
+void tri_thread_blocking_exit(tri_thread *thread) {
   for (;;) {
     atomic_store_explicit(&thread->state, TRI_THREAD_RUNNING, memory_order_seq_cst);
     uint32_t sequence = atomic_load_explicit(&stop.sequence, memory_order_seq_cst);
@@ -138,18 +156,46 @@ void tri_thread_blocking_end(tri_thread *thread) {
   }
 }
 
+void tri_thread_blocking_begin(tri_thread *thread) {
+  if (thread->blocking_depth++ == 0) (void)tri_thread_blocking_enter(thread);
+}
+
+void tri_thread_blocking_end(tri_thread *thread) {
+  if (--thread->blocking_depth == 0) tri_thread_blocking_exit(thread);
+}
+
+void tri_thread_blocking_leave(tri_thread *thread, tri_blocking_state *saved) {
+  saved->state = atomic_load_explicit(&thread->state, memory_order_relaxed);
+  saved->sp = thread->sp; /* also when running: the handler may have interrupted an entry */
+  memcpy(saved->registers, thread->registers, sizeof saved->registers);
+  if (saved->state == TRI_THREAD_BLOCKING) tri_thread_blocking_exit(thread);
+}
+
+/* A stop that has asked this thread in the meantime does not mind: its signal arrives in either state. */
+void tri_thread_blocking_resume(tri_thread *thread, const tri_blocking_state *saved) {
+  thread->sp = saved->sp;
+  thread->alternate_low = thread->alternate_high = 0;
+  memcpy(thread->registers, saved->registers, sizeof saved->registers);
+  atomic_store_explicit(&thread->state, saved->state, memory_order_seq_cst);
+}
+
 /* ---- the collector's side ---- */
 
 bool tri_stop_init(int signal) {
-  stop.signal = signal;
-  return tri_os_install_handler(signal, on_stop_signal, &tri_stop_chained);
+  struct sigaction previous;
+  if (!tri_os_install_handler(signal, on_stop_signal, &previous)) return false;
+  tri_action_chain(signal, &previous);
+  atomic_store_explicit(&stop.signal, signal, memory_order_release);
+  return true;
 }
 
-/* Makes records for tasks that have none. False when there may be some it could not record. */
-static bool learn_tasks(void) {
+/* Makes records for tasks that have none. False when there may be some it could not record. *sure: the listing was not
+ * disturbed by threads that started or ended meanwhile. */
+static bool learn_tasks(bool *sure) {
   if (!stop.tasks && !(stop.tasks = tri_meta_alloc(TRI_META_OTHER, MAX_TASKS * sizeof *stop.tasks))) return false;
   int count = tri_os_tasks(stop.tasks, MAX_TASKS);
   if (count > MAX_TASKS) return false;
+  *sure = count == tri_os_task_count();
   for (int i = 0; i < count; i++) {
     int id = stop.tasks[i];
     if (tri_thread_find(id) || tri_thread_is_ours(id) || tri_os_task_is_kernel(id)) continue;
@@ -158,42 +204,57 @@ static bool learn_tasks(void) {
   return true;
 }
 
-/* Signals a thread unless it counts as stopped. False when it is gone. */
-static bool ask(tri_thread *thread, uint32_t sequence) {
-  if (atomic_load_explicit(&thread->state, memory_order_seq_cst) == TRI_THREAD_BLOCKING) return true;
-  atomic_store_explicit(&thread->asked, sequence, memory_order_release);
-  atomic_fetch_add_explicit(&stop.missing, 1, memory_order_relaxed);
-  if (tri_os_signal_thread(thread->id, stop.signal) == 0) return true;
-  atomic_fetch_sub_explicit(&stop.missing, 1, memory_order_relaxed);
-  return false;
+/* False when it is gone. */
+static bool send_signal(tri_thread *thread) {
+  atomic_fetch_add_explicit(&thread->sent, 1, memory_order_release);
+  return tri_os_signal_thread(thread->id, tri_stop_signal()) == 0;
 }
 
-/* Asks every thread that was not asked yet; forgets those that are gone. Returns how many were asked. */
+/* Signals a thread unless it counts as stopped. */
+static void ask(tri_thread *thread, uint32_t sequence) {
+  if (atomic_load_explicit(&thread->state, memory_order_seq_cst) == TRI_THREAD_BLOCKING) return;
+  atomic_store_explicit(&thread->asked, sequence, memory_order_release);
+  atomic_fetch_add_explicit(&stop.missing, 1, memory_order_relaxed);
+  if (send_signal(thread)) return;
+  thread->gone = true;
+  atomic_fetch_sub_explicit(&stop.missing, 1, memory_order_relaxed);
+}
+
+static bool was_asked(const tri_thread *thread, uint32_t sequence) {
+  return atomic_load_explicit(&thread->asked, memory_order_relaxed) == sequence;
+}
+
+/* Asks every thread that was not asked yet. Returns how many there were. */
 static int ask_all(uint32_t sequence) {
   int asked = 0;
-  for (tri_thread *thread = tri_threads_first(), *next; thread; thread = next) {
-    next = thread->next;
-    if (thread == stop.collector || atomic_load_explicit(&thread->asked, memory_order_relaxed) == sequence) continue;
-    if (!ask(thread, sequence))
-      tri_thread_forget(thread);
-    else if (atomic_load_explicit(&thread->asked, memory_order_relaxed) == sequence)
-      asked++;
+  for (tri_thread *thread = tri_threads_first(); thread; thread = thread->next) {
+    if (thread == stop.collector || thread->gone || was_asked(thread, sequence)) continue;
+    ask(thread, sequence);
+    asked += was_asked(thread, sequence);
   }
   return asked;
 }
 
-/* Looks after the threads that have not answered: one that ended meanwhile is forgotten. False when one blocks the signal. */
-static bool look_after_missing(uint32_t sequence) {
-  bool all_can = true;
+/* While a thread is missing, its handler may be looking for its record: no list may change then. */
+static void forget_gone(void) {
   for (tri_thread *thread = tri_threads_first(), *next; thread; thread = next) {
     next = thread->next;
-    if (atomic_load_explicit(&thread->asked, memory_order_relaxed) != sequence ||
+    if (thread->gone) tri_thread_forget(thread);
+  }
+}
+
+/* Looks after the threads that have not answered: one that ended meanwhile is gone, others are signalled again. False when
+ * one blocks the signal. */
+static bool look_after_missing(uint32_t sequence) {
+  bool all_can = true;
+  for (tri_thread *thread = tri_threads_first(); thread; thread = thread->next) {
+    if (thread->gone || !was_asked(thread, sequence) ||
         atomic_load_explicit(&thread->stopped, memory_order_acquire) == sequence)
       continue;
-    if (tri_os_signal_thread(thread->id, 0) != 0 || tri_os_task_is_kernel(thread->id)) {
-      tri_thread_forget(thread);
+    if (!send_signal(thread) || tri_os_task_is_kernel(thread->id)) {
+      thread->gone = true;
       atomic_fetch_sub_explicit(&stop.missing, 1, memory_order_relaxed);
-    } else if (tri_os_task_blocks(thread->id, stop.signal)) {
+    } else if (tri_os_task_blocks(thread->id, tri_stop_signal())) {
       all_can = false;
     }
   }
@@ -229,13 +290,13 @@ static void release_all(void) {
 /* New threads can only be started by threads that still run. So when everything known has stopped and the system lists
  * nothing unknown, all have stopped. */
 static bool stop_everything(uint32_t sequence) {
-  for (bool listed = false;;) {
+  for (bool sure = false;;) {
     int asked = ask_all(sequence);
     if (!wait_for_missing(sequence)) return false;
-    if (listed && !asked) return true;
+    forget_gone();
+    if (sure && !asked) return true;
     if (tri_os_task_count() == tri_threads_expected_tasks()) return true;
-    if (!learn_tasks()) return false;
-    listed = true;
+    if (!learn_tasks(&sure)) return false;
   }
 }
 
@@ -246,6 +307,7 @@ bool tri_stop_begin(void) {
   uint32_t sequence = atomic_fetch_add_explicit(&stop.sequence, 1, memory_order_seq_cst) + 1;
   TRI_ASSERT(sequence & 1);
   if (stop_everything(sequence)) return true;
+  atomic_store_explicit(&stop.unsettled, true, memory_order_relaxed);
   release_all();
   tri_threads_unlock();
   return false;

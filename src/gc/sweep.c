@@ -37,6 +37,7 @@ void tri_sweep_finish(void) {
   tri_sweep_all();
 }
 
+void tri_sweep_pause(void) { tri_lock_take(&sweep.lock); }
 void tri_sweep_resume(void) { tri_lock_drop(&sweep.lock); }
 
 /* ---- the background thread ---- */
@@ -50,8 +51,11 @@ static void sweep_quietly(void) {
   }
 }
 
+/* Under the lock like everything this thread does to the heap, so that a fork which holds it finds the thread at rest. */
 static bool retains_too_much(void) {
+  tri_lock_take(&sweep.lock);
   tri_page_heap_figures heap = tri_page_heap_read();
+  tri_lock_drop(&sweep.lock);
   return heap.heap_bytes - heap.released_bytes > atomic_load_explicit(&sweep.retain, memory_order_relaxed);
 }
 

@@ -16,6 +16,8 @@ void tri_sweep_all(void);
 /* The same for the collector, which then keeps the sweep lock until tri_sweep_resume. */
 void tri_sweep_finish(void);
 void tri_sweep_resume(void);
+/* Keeps the background thread from sweeping until tri_sweep_resume, without sweeping anything. */
+void tri_sweep_pause(void);
 
 /* A collection is over: sweep, then give back what lies over retain bytes of heap. Starts the thread if need be. */
 void tri_sweep_in_background(size_t retain);

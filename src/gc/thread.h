@@ -4,7 +4,8 @@
  * a tri_thread, which holds its cache and is never unmapped, only reused. States:
  *
  *   running   anywhere in the program; the stop signal reaches it
- *   blocking  between tri_blocking_begin and _end: touches no heap, counts as stopped, must wait before it goes on
+ *   blocking  between tri_blocking_begin and _end: touches no heap, counts as stopped, must wait before it goes on. Handlers
+ *             of the program that interrupt it leave the region for as long as they run (gc/action.c)
  *
  * STOPPING (stop.c). stop.sequence is odd while a stop is on. The collector, holding TRI_RANK_REGISTRY throughout, makes it odd, then
  * reads every thread's state: blocking ones are stopped already, the others are signalled and acknowledge once each, from
@@ -31,8 +32,11 @@ typedef struct tri_thread {
   _Atomic(uint32_t) state;     /* seq_cst, see above */
   _Atomic(uint32_t) asked;     /* the sequence of the last stop that signalled it: release; pairs with the handler */
   _Atomic(uint32_t) stopped;   /* the sequence of the last stop it acknowledged: release; pairs with the collector */
-  uint32_t blocking_depth;
+  uint32_t blocking_depth;     /* of tri_thread_blocking_begin */
   bool bounds_given;           /* by tri_thread_attach */
+  bool gone;                   /* found to have ended during a stop, forgotten when no handler can look at the list */
+  _Atomic(uint32_t) sent;      /* stop signals sent to it, and how many its handler has seen: while they differ, */
+  _Atomic(uint32_t) received;  /* one is ours. sent: release before the signal, acquire in the handler */
   uint64_t registers[TRI_SAVED_REGISTER_BYTES / 8]; /* at tri_blocking_begin */
 } tri_thread;
 
@@ -60,15 +64,32 @@ void tri_thread_forget(tri_thread *thread);
 /* The library's own threads: never stopped, no roots. Returns false when the system refuses. */
 bool tri_thread_start_own(void (*run)(void *), void *argument, const char *name);
 bool tri_thread_is_ours(int id);
+/* Whether the calling thread is inside tri_thread_start_own. */
+bool tri_thread_is_starting_own(void);
 /* How many tasks there are when every one is known. Lock held. */
 int tri_threads_expected_tasks(void);
 
 /* Only the forking thread lives on in the child. Locks are the caller's matter (start.c). */
 void tri_threads_after_fork_child(void);
 
-/* Blocking regions of the calling thread. */
+/* Blocking regions of the calling thread. enter is refused, and exit must not be called then, when the thread is in one already
+ * or defers stops (a signal handler of the program may have interrupted a slow path). begin and end are what programs
+ * call themselves, and nest. exit returns when no stop is on. errno may change. */
+bool tri_thread_blocking_enter(tri_thread *thread);
+void tri_thread_blocking_exit(tri_thread *thread);
 void tri_thread_blocking_begin(tri_thread *thread);
 void tri_thread_blocking_end(tri_thread *thread);
+
+/* A signal handler of the program may interrupt a blocking region; it runs program code, so the thread may not count as
+ * stopped meanwhile. leave keeps what the region saved and leaves it, seeing a stop through; resume takes it up again. A
+ * handler that jumps out instead has left the region for good, as it should. */
+typedef struct tri_blocking_state {
+  uint32_t state;
+  uintptr_t sp;
+  uint64_t registers[TRI_SAVED_REGISTER_BYTES / 8];
+} tri_blocking_state;
+void tri_thread_blocking_leave(tri_thread *thread, tri_blocking_state *saved);
+void tri_thread_blocking_resume(tri_thread *thread, const tri_blocking_state *saved);
 
 /* ---- stopping ---- */
 
@@ -82,27 +103,38 @@ void tri_stop_end(void);
 /* What a thread does when told to stop: from the handler, or at the end of a slow path. */
 void tri_stop_park(tri_thread *thread);
 
-/* Where a signal with the stop's number goes that is not a stop: the program's own handler, when it installed one. */
-extern struct sigaction tri_stop_chained;
+/* The stop signal once the heap has started, 0 before. Acquire: threads can be attached from then on. */
 int tri_stop_signal(void);
 
-/* Whether the signal handler ran in this thread since the last call: tells an EINTR of ours from the program's. */
-bool tri_stop_interrupted(void);
+/* Lets the stop signal through in the calling thread, should it be blocked. */
+void tri_stop_unblock(void);
+
+/* Handlers that ran in this thread: ours, and the program's (gc/action.c). They tell an EINTR of ours from one that the
+ * program expects. */
+typedef struct tri_signal_counts {
+  uint32_t stops, handlers;
+} tri_signal_counts;
+extern _Thread_local volatile tri_signal_counts tri_signals_seen __attribute__((tls_model("initial-exec")));
 
 /* ---- pointers in flight between threads; roots ---- */
 
-/* A new thread's argument, from pthread_create until its start has read it; a finished thread's result until it is joined. */
+enum { TRI_PARCEL_LISTS = 64 };
+
+/* A new thread's argument, from pthread_create until its start has read it (key: any address of the creator's choice), or a
+ * finished thread's result until it is joined (key: its pthread_t). The C library gives a pthread_t away again as soon
+ * as its thread is joined, before the joiner can say so here: hence the serial number of the thread. */
 typedef struct tri_thread_parcel {
   struct tri_thread_parcel *next;
-  uintptr_t key;      /* pthread_t, for results */
-  void *(*run)(void *);
+  uintptr_t key;
+  uint64_t serial;
   void *pointer;
 } tri_thread_parcel;
-tri_thread_parcel *tri_thread_parcel_new(uintptr_t key, void *(*run)(void *), void *pointer);
-/* Unlinks the parcel; its memory is reused. */
-void tri_thread_parcel_drop(tri_thread_parcel *parcel);
-/* Drops the parcel with the key, if there is one. */
-void tri_thread_parcel_drop_key(uintptr_t key);
-tri_thread_parcel *tri_thread_parcels(void); /* registry's lock held */
+
+/* False when memory is out. Takes the place of parcels with the same key and a smaller serial number. */
+bool tri_thread_parcel_send(uintptr_t key, uint64_t serial, void *pointer);
+/* Drops the parcels with the key whose serial number is at most serial. */
+void tri_thread_parcel_drop(uintptr_t key, uint64_t serial);
+/* One of the TRI_PARCEL_LISTS lists; the registry's lock is held. */
+tri_thread_parcel *tri_thread_parcels(int list);
 
 #endif

@@ -12,7 +12,7 @@ static struct {
   size_t made, limit;
   int markers;              /* taking part */
   _Atomic(int) waiting;     /* of them; written under the lock, read as a hint */
-  bool over;
+  _Atomic(bool) over;       /* written under the lock; seq_cst against the coordinator's wait for helpers (mark.c) */
   _Atomic(uint32_t) change; /* futex word: bumped when work is shared or the mark ends. Release; pairs with the waiters' acquire */
 } work TRI_OWN_DATA = {.lock = TRI_LOCK_INIT(TRI_RANK_WORK), .over = true};
 
@@ -50,11 +50,13 @@ static void announce(int count) {
 void tri_work_begin(void) {
   tri_lock_take(&work.lock);
   TRI_ASSERT(work.over && !work.full);
-  work.over = false;
+  atomic_store_explicit(&work.over, false, memory_order_seq_cst);
   work.markers = 1;
   atomic_store_explicit(&work.waiting, 0, memory_order_relaxed);
   tri_lock_drop(&work.lock);
 }
+
+bool tri_work_is_over(void) { return atomic_load_explicit(&work.over, memory_order_seq_cst); }
 
 bool tri_work_join(void) {
   tri_lock_take(&work.lock);
@@ -96,7 +98,7 @@ tri_work_buffer *tri_work_take(void) {
     int waiting = atomic_load_explicit(&work.waiting, memory_order_relaxed) + 1;
     atomic_store_explicit(&work.waiting, waiting, memory_order_relaxed);
     if (waiting == work.markers) {
-      work.over = true;
+      atomic_store_explicit(&work.over, true, memory_order_seq_cst);
       announce(INT32_MAX);
       break;
     }

@@ -30,6 +30,8 @@ void tri_work_recycle(tri_work_buffer *buffer);
 void tri_work_begin(void);
 /* One more marker takes part. False when the mark is over (or none is on). */
 bool tri_work_join(void);
+/* Whether no mark is on. seq_cst. */
+bool tri_work_is_over(void);
 
 /* Puts a buffer where others find it. */
 void tri_work_share(tri_work_buffer *buffer);

@@ -219,6 +219,20 @@ void tri_cache_clear_slot(void *object, size_t size) {
   if (atomic_load_explicit(&span->needs_zero, memory_order_relaxed)) memset(object, 0, size);
 }
 
+_Atomic(uint32_t) tri_cache_gate TRI_OWN_DATA;
+
+/* Acquire: pairs with the release that opens the gate. */
+void tri_cache_wait_at_gate(tri_cache *cache) {
+  int saved_errno = errno;
+  do {
+    tri_cache_undefer(cache);
+    while (atomic_load_explicit(&tri_cache_gate, memory_order_acquire)) tri_os_wait(&tri_cache_gate, 1, 0);
+    atomic_store_explicit(&cache->defer, 1, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst);
+  } while (atomic_load_explicit(&tri_cache_gate, memory_order_relaxed));
+  errno = saved_errno;
+}
+
 void tri_cache_park(tri_cache *cache) {
   atomic_store_explicit(&cache->stop_pending, 0, memory_order_relaxed);
   tri_the_hooks.park(cache);

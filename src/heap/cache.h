@@ -71,13 +71,17 @@ TRI_INLINE uint32_t tri_cache_slot_index(uint32_t bucket) {
   return bucket < TRI_BUCKET_TYPED ? bucket : TRI_BUCKET_TYPED + (bucket & (TRI_CACHE_TYPED - 1));
 }
 
-/* Takes a waiting slot; NULL when there is none. Owner only. Slots of up to TRI_BULK_ZERO_MAX bytes are zero. */
+/* Takes a waiting slot; NULL when there is none. Owner only. Slots of up to TRI_BULK_ZERO_MAX bytes are zero.
+ * A thread stopped right after the store owns an object that free shows no more: its address must be in a register by
+ * then, where the mark finds it. */
 TRI_INLINE void *tri_cache_slot_pop(tri_cache_slot *slot) {
   uint64_t free = atomic_load_explicit(&slot->free, memory_order_relaxed);
   if (tri_unlikely(!free)) return NULL;
-  atomic_store_explicit(&slot->free, free & (free - 1), memory_order_relaxed);
   uintptr_t base = atomic_load_explicit(&slot->base, memory_order_relaxed);
-  return (void *)(base + ((uintptr_t)__builtin_ctzll(free) << TRI_GRANULE_SHIFT));
+  uintptr_t object = base + ((uintptr_t)__builtin_ctzll(free) << TRI_GRANULE_SHIFT);
+  __asm__("" : "+r"(object), "+r"(free)); /* the store below needs what comes out of here, so the address is there first */
+  atomic_store_explicit(&slot->free, free & (free - 1), memory_order_relaxed);
+  return (void *)object;
 }
 
 /* One object of the bucket by the long way: attaches the thread, refills, collects, asks the out-of-memory handler. NULL
@@ -94,10 +98,17 @@ void tri_cache_clear_slot(void *slot, size_t size);
 
 /* ---- deferring stops ---- */
 
+/* While it is closed (1) no thread begins a slow path: fork must find none under way (gc/fork.c). It is closed with the world
+ * stopped and every thread outside its slow paths, so a relaxed look after deferring suffices. A futex word. */
+extern _Atomic(uint32_t) tri_cache_gate;
+void tri_cache_wait_at_gate(tri_cache *cache);
+
 TRI_INLINE void tri_cache_defer(tri_cache *cache) {
   uint32_t depth = atomic_load_explicit(&cache->defer, memory_order_relaxed);
   atomic_store_explicit(&cache->defer, depth + 1, memory_order_relaxed);
   atomic_signal_fence(memory_order_seq_cst);
+  if (tri_unlikely(atomic_load_explicit(&tri_cache_gate, memory_order_relaxed)) && depth == 0)
+    tri_cache_wait_at_gate(cache);
 }
 
 void tri_cache_park(tri_cache *cache);

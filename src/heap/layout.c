@@ -14,6 +14,8 @@ static struct {
   uint32_t heads[HASH_SIZE];
 } layout_table TRI_OWN_DATA = {.lock = TRI_LOCK_INIT(TRI_RANK_LAYOUT), .count = 1};
 
+tri_layout_short tri_layout_shorts[TRI_LAYOUT_SHORT] TRI_OWN_DATA;
+
 bool tri_layout_init(void) {
   layout_table.layouts = tri_meta_alloc(TRI_META_OTHER, TRI_LAYOUT_MAX * sizeof *layout_table.layouts);
   return layout_table.layouts != NULL;
@@ -47,6 +49,7 @@ static uint32_t add(uint32_t *head, size_t words, const uint64_t *map, size_t ma
   memcpy(copy, map, map_words * sizeof *map);
   *layout = (tri_layout){.element_words = (uint32_t)words, .map_words = (uint32_t)map_words, .map = copy, .next = *head};
   uint32_t number = layout_table.count++;
+  if (number < TRI_LAYOUT_SHORT && map_words == 1) tri_layout_shorts[number] = (tri_layout_short){map[0], words * 8};
   atomic_store_explicit(&layout_table.layouts[number], layout, memory_order_release);
   *head = number;
   return number;

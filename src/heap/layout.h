@@ -28,6 +28,15 @@ typedef struct tri_layout {
   _Atomic(uint32_t) buckets[TRI_CLASS_COUNT]; /* 0: not earned yet. Release: pairs with the acquire in tri_layout_bucket */
 } tri_layout;
 
+/* The first layouts in short, for the marker's inner loop: one word of map for elements of so many bytes. bytes 0: the map is
+ * longer, see tri_layout_get. Written before the layout's number is known to anybody. */
+enum { TRI_LAYOUT_SHORT = 512 };
+typedef struct tri_layout_short {
+  uint64_t map;
+  uint64_t bytes;
+} tri_layout_short;
+extern tri_layout_short tri_layout_shorts[TRI_LAYOUT_SHORT];
+
 bool tri_layout_init(void);
 
 /* The layout of an element of size bytes (a multiple of 8 or not; a tail under 8 bytes holds no pointer) whose pointer words

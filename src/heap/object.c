@@ -28,7 +28,8 @@ tri_free_result tri_object_free(uintptr_t address) {
   tri_span *span = tri_span_of(address);
   if (!span) return TRI_FREE_NOT_OURS;
   if (span->bucket == TRI_BUCKET_TINY && span->size_class) return TRI_FREE_SHARED;
-  if (start != address) return TRI_FREE_INTERIOR;
+  tri_object object;
+  if (start != address) return tri_object_find(address, &object) ? TRI_FREE_INTERIOR : TRI_FREE_NOT_OURS;
   if (kind & TRI_KIND_LARGE) return tri_large_free(span) ? TRI_FREED : TRI_FREE_TWICE;
   if (!tri_slot_is_allocated(start)) return TRI_FREE_TWICE;
   tri_cache *cache = tri_cache_self;

@@ -18,6 +18,7 @@ void tri_lock_wake(tri_lock *lock) { tri_os_wake(&lock->state, 1); }
 
 /* Ranks held by this thread, one bit each. Initial-exec TLS: no allocation on first use. */
 static _Thread_local uint32_t ranks_held;
+bool (*tri_lock_may_hold)(void) TRI_OWN_DATA;
 
 void tri_lock_check_order(const tri_lock *lock, bool taking) {
   uint32_t bit = 1u << lock->rank;
@@ -28,5 +29,8 @@ void tri_lock_check_order(const tri_lock *lock, bool taking) {
   }
   if (ranks_held >= bit)
     tri_fatal("lock order: rank %u taken while ranks %x are held", (unsigned)lock->rank, (unsigned)ranks_held);
+  bool stoppable = lock->rank > TRI_RANK_REGISTRY && !(ranks_held & 1u << TRI_RANK_REGISTRY);
+  if (stoppable && tri_lock_may_hold && !tri_lock_may_hold())
+    tri_fatal("lock rank %u taken by a thread that may be stopped holding it", (unsigned)lock->rank);
   ranks_held |= bit;
 }

@@ -27,6 +27,10 @@ typedef struct tri_lock {
 
 #define TRI_LOCK_INIT(lock_rank) {.state = 0, .rank = (lock_rank)}
 
+/* Whether this thread may hold a lock of the heap's now: it is none of the program's, or defers stops. Asked in assertion
+ * builds for every rank above TRI_RANK_REGISTRY (whose holder nobody stops). Set by the gc layer. */
+extern bool (*tri_lock_may_hold)(void);
+
 void tri_lock_wait(tri_lock *lock);
 void tri_lock_wake(tri_lock *lock);
 void tri_lock_check_order(const tri_lock *lock, bool taking);

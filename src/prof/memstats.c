@@ -11,6 +11,12 @@
 #include "heap/layout.h"
 #include "heap/span.h"
 
+/* Counters of running threads are read one after another: an object may be counted as freed that was not yet there when
+ * allocations were counted. Never more of those than of these. */
+static void settle(uint64_t *allocated, const uint64_t *freed) {
+  if (*allocated < *freed) *allocated = *freed;
+}
+
 static void collect_counts(tri_counts *sum) {
   memset(sum, 0, sizeof *sum);
   tri_threads_lock();
@@ -18,6 +24,8 @@ static void collect_counts(tri_counts *sum) {
   for (tri_thread *thread = tri_threads_first(); thread; thread = thread->next)
     tri_cache_counts_add(&thread->cache, sum);
   tri_threads_unlock();
+  for (int i = 0; i < TRI_CLASS_COUNT; i++) settle(&sum->allocated[i], &sum->freed[i]);
+  settle(&sum->large_allocated_bytes, &sum->large_freed_bytes);
 }
 
 static size_t count_caches(void) {
