@@ -26,6 +26,6 @@ install(FILES ${CMAKE_CURRENT_BINARY_DIR}/tricolor-config.cmake ${CMAKE_CURRENT_
 add_executable(tricolor-options tools/manual/options.c)
 tri_program_flags(tricolor-options)
 target_link_libraries(tricolor-options PRIVATE tricolor_test)
-add_custom_command(OUTPUT tricolor.7 COMMAND tricolor-options >tricolor.7 DEPENDS tricolor-options VERBATIM)
+add_custom_command(OUTPUT tricolor.7 COMMAND tricolor-options tricolor.7 DEPENDS tricolor-options VERBATIM)
 add_custom_target(tricolor-manual ALL DEPENDS tricolor.7)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/tricolor.7 DESTINATION ${CMAKE_INSTALL_MANDIR}/man7)

@@ -7,6 +7,7 @@
 #include <tricolor.h>
 
 #include "api/interpose.h"
+#include "api/link.h"
 #include "api/types.h"
 #include "heap/heap.h"
 #include "heap/object.h"

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <tricolor.h>
 
+#include "api/link.h"
 #include "base/fmt.h"
 #include "gc/roots.h"
 #include "gc/start.h"

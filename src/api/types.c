@@ -12,6 +12,7 @@
 #include <string.h>
 #include <tricolor.h>
 
+#include "api/link.h"
 #include "api/types.h"
 #include "base/fmt.h"
 #include "heap/heap.h"

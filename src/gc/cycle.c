@@ -204,7 +204,7 @@ static void each_cache(void (*visit)(tri_cache *)) {
 /* Step 6, and what the next goal needs. */
 static void flip(tri_collection *collection) {
   atomic_fetch_add_explicit(&tri_the_heap.epoch, 1, memory_order_release);
-  if (collection->report.reason == TRI_CYCLE_FORCED) each_cache(tri_cache_sweep);
+  if (collection->report.reason != TRI_CYCLE_GROWTH) each_cache(tri_cache_sweep);
   each_cache(tri_cache_stop_end);
   atomic_store_explicit(&tri_the_heap.live, (ptrdiff_t)collection->report.marked, memory_order_relaxed);
   cycle.marked = collection->report.marked;
@@ -287,7 +287,7 @@ bool tri_cycle_run(tri_cycle_reason reason) {
   tri_os_with_registers(run, &collection);
   if (collection.served) return true;
   bool done = collection.stopped && collection.roots_complete;
-  if (done && reason == TRI_CYCLE_FORCED) tri_sweep_all();
+  if (done && reason != TRI_CYCLE_GROWTH) tri_sweep_all();
   size_t retained = done ? retain(&collection.report) : 0;
   /* To start a thread takes the registry's lock, which is waited for without deferring stops: its holder may be about to stop
    * this thread. */

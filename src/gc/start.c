@@ -7,13 +7,6 @@
 #include "gc/work.h"
 #include "heap/layout.h"
 
-tri_heap tri_the_heap TRI_OWN_DATA = {.trigger = PTRDIFF_MAX};
-static struct tri_cache *attach(void);
-static bool no_handler(size_t size, int attempt) {
-  (void)size, (void)attempt;
-  return false;
-}
-tri_heap_hooks tri_the_hooks TRI_OWN_DATA = {.attach = attach, .out_of_memory = no_handler};
 void (*tri_start_observer)(const tri_cycle_report *) TRI_OWN_DATA;
 
 static struct {
@@ -57,7 +50,7 @@ bool tri_start(const tri_settings *settings, bool *already) {
   return good;
 }
 
-static struct tri_cache *attach(void) {
+struct tri_cache *tri_start_attach(void) {
   bool already;
   if (!tri_start(NULL, &already)) return NULL;
   tri_thread *thread = tri_thread_attach_self();

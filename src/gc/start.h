@@ -8,6 +8,9 @@
  * collection. Any thread: the first one wins, others wait for it. False when memory is out; the next call tries again. */
 bool tri_start(const tri_settings *settings, bool *already);
 
+/* The heap's attach hook (heap/heap.h): starts the heap with the environment's settings if need be. */
+struct tri_cache *tri_start_attach(void);
+
 /* Who hears of collections; set before main. */
 extern void (*tri_start_observer)(const tri_cycle_report *);
 

@@ -30,7 +30,7 @@ TRI_INLINE bool tri_heap_wants_collection(void) {
          atomic_load_explicit(&tri_the_heap.trigger, memory_order_relaxed);
 }
 
-/* The collector's half, filled in at start by the gc layer (gc/start.c). All may block or park the calling thread. */
+/* The collector's half: attach is set before main (api/link.c), the others when the heap starts (gc/cycle.c). All may block or park the calling thread. */
 typedef struct tri_heap_hooks {
   struct tri_cache *(*attach)(void);  /* the calling thread's cache; starts the heap if need be; NULL: no memory */
   void (*collect)(void);              /* a collection because the heap has grown; not while stops are deferred */

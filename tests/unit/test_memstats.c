@@ -221,7 +221,7 @@ static void test_mallocs_of_threads(void **state) {
 
 /* ---- while others allocate and free ---- */
 
-enum { HANDED_OVER = 300000 };
+enum { HANDED_OVER = 20000 };
 
 static _Atomic(void *) hand;
 static _Atomic(bool) giver_done;

@@ -1,6 +1,6 @@
 /* options.c - writes tricolor(7), the manual page of the run-time options, from the table in src/base/options.c.
  *
- *     tricolor-options > tricolor.7 */
+ *     tricolor-options tricolor.7 */
 #include <stdio.h>
 #include <string.h>
 
@@ -31,13 +31,17 @@ static const char trace[] =
 
 static void print_option(void *argument, const char *variable, const char *name, const char *initial,
                          const char *text) {
-  (void)argument;
-  printf(".TP\n.B %s%s%s\n%s Default: %s.\n", variable, *name ? "=" : "", name, text, initial);
+  fprintf(argument, ".TP\n.B %s%s%s\n%s Default: %s.\n", variable, *name ? "=" : "", name, text, initial);
 }
 
-int main(void) {
-  fputs(head, stdout);
-  tri_settings_describe(print_option, NULL);
-  fputs(trace, stdout);
-  return 0;
+int main(int argc, char **argv) {
+  FILE *page = argc == 2 ? fopen(argv[1], "w") : NULL;
+  if (!page) {
+    fprintf(stderr, "usage: tricolor-options FILE: cannot write %s\n", argc == 2 ? argv[1] : "without a FILE");
+    return 1;
+  }
+  fputs(head, page);
+  tri_settings_describe(print_option, page);
+  fputs(trace, page);
+  return fclose(page) == 0 ? 0 : 1;
 }
