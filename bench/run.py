@@ -31,7 +31,7 @@ SETTINGS = re.compile(
     r"^(GC_|TRICOLOR|MALLOC_|MIMALLOC_|(GLIBC_TUNABLES|LD_PRELOAD|GOGC|GOMEMLIMIT|GODEBUG|GOMAXPROCS|GOTRACEBACK)$)")
 
 
-# ---- What is run ------------------------------------------------------------------------------------------------------
+# ---- What is run ---------------------------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +124,7 @@ def bars():
     yield Bar("guide07: allocation and collection", "guide07", ("total_ms",), 1.0)
 
 
-# ---- Finding the peers ------------------------------------------------------------------------------------------------
+# ---- Finding the peers ---------------------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass
@@ -206,7 +206,7 @@ def find_peers(build):
     return found, missing
 
 
-# ---- One run ----------------------------------------------------------------------------------------------------------
+# ---- One run -------------------------------------------------------------------------------------------------------
 
 
 class RunFailed(Exception):
@@ -273,7 +273,7 @@ def run_once(peer, command):
     return figures
 
 
-# ---- One workload -----------------------------------------------------------------------------------------------------
+# ---- One workload --------------------------------------------------------------------------------------------------
 
 
 class Result:
@@ -328,7 +328,7 @@ def run_workload(workload, found, runs, progress):
     return result
 
 
-# ---- Tables -----------------------------------------------------------------------------------------------------------
+# ---- Tables --------------------------------------------------------------------------------------------------------
 
 
 def label(entrant):
@@ -358,7 +358,7 @@ def ratio_header(workload, key, variant):
 
 def result_tables(result, found):
     workload = result.workload
-    lines = ["", f"{workload.name}   ({workload.program} {' '.join(workload.args)})"]
+    lines = ["", f"{workload.name}   ({workload.program} {' '.join(workload.args).format('KIND')})"]
     if not result.agrees():
         lines.append("THE CHECKS DIFFER: these programs did not do the same work, so there are no ratios.")
         lines += [f"  check {check}: {', '.join(sorted(map(label, who)))}" for check, who in result.checks().items()]
@@ -383,25 +383,35 @@ def result_tables(result, found):
     lines += table(header, rows)
     lines += [f"{label(entrant)} FAILED: {why}" for entrant, why in result.failed.items()]
     if workload.name == "micro":
-        lines += micro_table(result, found)
+        lines += micro_tables(result, found)
     return lines
 
 
-def micro_table(result, found):
-    """Nanoseconds per allocation by size, and tricolor's ratio to Go's for each kind."""
-    entrants = [e for e in result.workload.entrants(found) if e not in result.failed]
-    kinds = result.workload.variants["tricolor"]
-    header = ["bytes"] + [label(e) for e in entrants] + [f"{kind} tri/go" for kind in kinds]
-    rows = []
-    for size in MICRO_SIZES:
-        key = f"ns_{size}"
-        row = [str(size)] + [number(result.median(e, key), 1) for e in entrants]
-        row += [number(result.ratio(("tricolor", kind), ("go", kind), key), 2) for kind in kinds]
-        rows.append(row)
-    return ["", "micro: nanoseconds per allocation"] + table(header, rows)
+def micro_rows(columns):
+    """One row for each size; a column is (header, what gives its text from the figure's key)."""
+    return table(["bytes"] + [header for header, _ in columns],
+                 [[str(size)] + [text(f"ns_{size}") for _, text in columns] for size in MICRO_SIZES])
 
 
-# ---- Bars -------------------------------------------------------------------------------------------------------------
+def micro_tables(result, found):
+    """Nanoseconds per allocation by size: kind by kind beside Go's, then all the other peers."""
+    def nanoseconds(entrant):
+        return lambda key: number(result.median(entrant, key), 1)
+
+    def ratio(kind):
+        return lambda key: number(result.ratio(("tricolor", kind), ("go", kind), key), 2)
+
+    beside_go = []
+    for kind in result.workload.variants["tricolor"]:
+        beside_go += [(kind, nanoseconds(("tricolor", kind))), ("go", nanoseconds(("go", kind))), ("tri/go", ratio(kind))]
+    others = [(label(e), nanoseconds(e)) for e in result.workload.entrants(found) if e[0] not in ("tricolor", "go")]
+    lines = ["", "micro: nanoseconds per allocation, tricolor and go"] + micro_rows(beside_go)
+    if others:
+        lines += ["", "micro: nanoseconds per allocation, the other peers"] + micro_rows(others)
+    return lines
+
+
+# ---- Bars ----------------------------------------------------------------------------------------------------------
 
 
 def judge(bar, results):
@@ -438,7 +448,7 @@ def bars_table(records, quick):
     return lines + [f"{r['bar']}: {r['note']}" for r in records if r["note"]]
 
 
-# ---- The machine and the peers ----------------------------------------------------------------------------------------
+# ---- The machine and the peers -------------------------------------------------------------------------------------
 
 
 def first_match(path, pattern):
@@ -491,7 +501,7 @@ def to_json(args, facts, found, missing, results, records):
     }
 
 
-# ---- The whole --------------------------------------------------------------------------------------------------------
+# ---- The whole -----------------------------------------------------------------------------------------------------
 
 
 def parse_arguments(argv):
@@ -523,7 +533,8 @@ def main(argv=None):
 
     def say(more):
         lines.extend(more)
-        print("\n".join(more), flush=True)
+        if more:
+            print("\n".join(more), flush=True)
 
     def progress(text):
         if sys.stderr.isatty():

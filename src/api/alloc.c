@@ -6,13 +6,10 @@
 #include <string.h>
 #include <tricolor.h>
 
-#include "api/interpose.h"
 #include "api/link.h"
 #include "api/types.h"
 #include "heap/heap.h"
 #include "heap/object.h"
-
-__attribute__((used)) static const char *const interposed = &tri_interpose_anchor; /* see api/interpose.h */
 
 /* ---- one object of a size ---- */
 

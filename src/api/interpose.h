@@ -31,7 +31,7 @@ TRI_INLINE uintptr_t tri_real_function(tri_real *real) {
 }
 
 /* A static link takes only those files of the library that something refers to. interpose.c refers to the files that interpose,
- * and api/alloc.c, which every program that uses the library has, to interpose.c. */
+ * and api/link.c, which every program that uses the library has, to interpose.c. */
 extern const char tri_interpose_anchor, tri_interpose_anchor_threads, tri_interpose_anchor_signals,
     tri_interpose_anchor_blocking, tri_interpose_anchor_waiting;
 

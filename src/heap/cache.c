@@ -9,7 +9,10 @@
 tri_cache tri_cache_none TRI_OWN_DATA = {.slots[0].bucket = UINT32_MAX}; /* no slot has bucket 0, see api/types.c */
 _Thread_local tri_cache *tri_cache_self __attribute__((tls_model("initial-exec"))) = &tri_cache_none;
 
-enum { LIVE_STEP = 64 * 1024 }; /* claimed bytes are added to the heap's live at refills, and at least this often */
+enum {
+  LIVE_STEP = 64 * 1024, /* claimed bytes are added to the heap's live at refills, and at least this often */
+  COLLECTIONS_FIRST = 3, /* before the program's handler is asked for memory */
+};
 
 void tri_cache_init(tri_cache *cache) {
   memset((void *)cache, 0, sizeof *cache);
@@ -180,16 +183,15 @@ static bool refill(tri_cache *cache, tri_cache_slot *slot, uint32_t bucket) {
 
 /* ---- the long way ---- */
 
+/* One collection may not help although there is garbage: other threads took what it found, or are sweeping it still. The
+ * handler may have dropped objects rather than freed them, so a collection follows it, too. */
 TRI_COLD bool tri_cache_find_memory(size_t size, int *attempt) {
-  if (*attempt == 0) {
-    *attempt = 1;
-    if (tri_the_hooks.collect_for_memory()) return true;
-  }
-  if (!tri_the_hooks.out_of_memory(size, (*attempt)++)) {
+  int asked = ++*attempt - COLLECTIONS_FIRST;
+  if (asked > 0 && !tri_the_hooks.out_of_memory(size, asked)) {
     errno = ENOMEM;
     return false;
   }
-  (void)tri_the_hooks.collect_for_memory(); /* the handler may have dropped objects rather than freed them */
+  (void)tri_the_hooks.collect_for_memory();
   return true;
 }
 

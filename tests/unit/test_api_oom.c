@@ -236,6 +236,27 @@ static void test_garbage_is_no_reason(void **state) {
   }
 }
 
+static void *make_garbage_in_thread(void *percent) {
+  make_garbage(percent);
+  return NULL;
+}
+
+/* A thread that finds another one's collection done finds its memory, too. */
+static void make_garbage_in_threads(void *percent) {
+  pthread_t threads[3];
+  for (int i = 0; i < 3; i++) CHILD_CHECK(pthread_create(&threads[i], NULL, make_garbage_in_thread, percent) == 0);
+  for (int i = 0; i < 3; i++) CHILD_CHECK(pthread_join(threads[i], NULL) == 0);
+}
+
+static void test_garbage_of_threads_is_no_reason(void **state) {
+  (void)state;
+  int percents[] = {100, -1};
+  for (int i = 0; i < 2; i++) {
+    child_result result = child_run(make_garbage_in_threads, &percents[i], small_heap);
+    assert_true(child_succeeded(&result));
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_null_and_recovery),
@@ -245,6 +266,7 @@ int main(void) {
       cmocka_unit_test(test_every_function_says_so),
       cmocka_unit_test(test_threads),
       cmocka_unit_test(test_garbage_is_no_reason),
+      cmocka_unit_test(test_garbage_of_threads_is_no_reason),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,168 @@
+#!/usr/bin/env python3
+"""Tests of run.py: python3 bench/run_test.py. Programs are small scripts here, so that no figure depends on timing."""
+import contextlib
+import io
+import json
+import os
+import pathlib
+import sys
+import tempfile
+import unittest
+
+import run
+
+LINE = "bench workload=w peer=p version=1.2 allocator=libc.so.6 peak_kib=2048 check={check} wall_ms={ms}"
+
+
+def entrant_result(figures, program="guide07", **options):
+    """A Result from {entrant: [figures of each run]}."""
+    result = run.Result(run.Workload(program, program, (), **options))
+    result.runs = figures
+    return result
+
+
+def judged(result, **options):
+    bar = run.Bar("bar", result.workload.name, options.pop("keys", ("ms",)), options.pop("limit", 0.5), **options)
+    return run.judge(bar, {result.workload.name: result})
+
+
+class Scripts(unittest.TestCase):
+    """A build folder whose programs are scripts."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.build = pathlib.Path(folder.name)
+        saved = dict(os.environ)
+        self.addCleanup(lambda: (os.environ.clear(), os.environ.update(saved)))
+        os.environ["PEER_GO"] = str(self.build / "no-such-go")
+
+    def program(self, name, peer, text):
+        path = self.build / f"bench-{name}-{peer}"
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o755)
+        return str(path)
+
+    def programs(self, peer, text):
+        for source in (run.HERE / "c").glob("*.c"):
+            self.program(source.stem, peer, text)
+
+    def main(self, *arguments):
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            status = run.main(["--build-dir", str(self.build), *arguments])
+        return status, out.getvalue()
+
+
+class OneRun(Scripts):
+    def once(self, text, preload="", name="glibc"):
+        return run.run_once(run.Peer(name, {}, preload), [self.program("x", "malloc", text)])
+
+    def test_figures_come_from_the_last_line_and_from_outside(self):
+        figures = self.once("echo noise; echo '" + LINE.format(check=7, ms="2.5") + "'")
+        self.assertEqual((figures["check"], figures["wall_ms"], figures["peak_kib"]), ("7", 2.5, 2048.0))
+        self.assertGreater(figures["wall_s"], 0)
+        self.assertIn("cpu_s", figures)
+
+    def test_a_check_over_53_bits_is_not_rounded(self):
+        big = 2**64 - 1
+        self.assertEqual(self.once(f"echo '{LINE.format(check=big, ms=1)}'")["check"], str(big))
+
+    def test_a_program_that_fails_says_so(self):
+        with self.assertRaisesRegex(run.RunFailed, "exit status 3: out of luck"):
+            self.once("echo out of luck >&2; exit 3")
+        with self.assertRaisesRegex(run.RunFailed, "exit status -9"):
+            self.once("kill -9 $$")
+        with self.assertRaisesRegex(run.RunFailed, "no line of figures"):
+            self.once("exit 0")
+        with self.assertRaisesRegex(run.RunFailed, "no check"):
+            self.once("echo bench wall_ms=1")
+
+    def test_an_allocator_that_is_not_in_use_is_not_measured(self):
+        with self.assertRaisesRegex(run.RunFailed, "malloc comes from libc.so.6"):
+            self.once(f"echo '{LINE.format(check=1, ms=1)}'", "/nowhere/libmimalloc.so", "mimalloc")
+
+    def test_settings_of_memory_managers_do_not_reach_the_programs(self):
+        names = ["GOGC", "GC_MARKERS", "TRICOLOR_TRACE", "MALLOC_ARENA_MAX", "GLIBC_TUNABLES", "LD_PRELOAD"]
+        os.environ.update({name: "x" for name in names}, KEPT="x")
+        child = run.child_environment("")
+        self.assertEqual([name for name in names if name in child], [])
+        self.assertIn("KEPT", child)
+
+
+class Ratios(unittest.TestCase):
+    def test_ratio_is_of_medians(self):
+        result = entrant_result({("tricolor", ""): [{"ms": m, "check": "1"} for m in (1, 2, 90)],
+                                 ("go", ""): [{"ms": m, "check": "1"} for m in (7, 8, 9)]})
+        self.assertEqual(result.ratio(("tricolor", ""), ("go", ""), "ms"), 0.25)
+        self.assertEqual(judged(result)["verdict"], "pass")
+        self.assertEqual(judged(result, limit=0.2)["verdict"], "FAIL")
+
+    def test_one_differing_check_takes_every_ratio_away(self):
+        result = entrant_result({("tricolor", ""): [{"ms": 1, "check": "1"}, {"ms": 1, "check": "2"}],
+                                 ("go", ""): [{"ms": 8, "check": "1"}]})
+        self.assertIsNone(result.ratio(("tricolor", ""), ("go", ""), "ms"))
+        self.assertEqual(judged(result)["verdict"], "refused: checks differ")
+
+    def test_a_failed_side_gives_no_figure(self):
+        result = entrant_result({("tricolor", ""): [{"ms": 1, "check": "1"}], ("go", ""): [{"ms": 8, "check": "1"}]})
+        result.failed[("go", "")] = "died in its second run"
+        self.assertEqual(judged(result)["verdict"], "no figure")
+
+    def test_the_worst_size_decides_in_either_direction(self):
+        result = entrant_result({("tricolor", ""): [{"a": 1, "b": 6, "check": "1"}],
+                                 ("go", ""): [{"a": 10, "b": 10, "check": "1"}]})
+        at_most = judged(result, keys=("a", "b"))
+        self.assertEqual((at_most["figure"], at_most["verdict"]), (0.6, "FAIL"))
+        at_least = judged(result, keys=("a", "b"), at_least=True)
+        self.assertEqual((at_least["figure"], at_least["verdict"]), (0.1, "FAIL"))
+
+    def test_every_bar_names_a_workload_and_variants_that_are_run(self):
+        full = {w.name: w for w in run.workloads(False)}
+        for bar in run.bars():
+            workload = full[bar.workload]
+            self.assertIn(bar.variant, workload.variants.get("tricolor", ("",)))
+            self.assertIn(bar.peer_variant, workload.variants.get("go", ("",)))
+            self.assertFalse({"tricolor", "go"} & set(workload.at_most), f"{bar.text} needs all runs")
+
+
+class Whole(Scripts):
+    def test_peers_that_are_not_there_are_named_and_the_rest_is_compared(self):
+        self.programs("tricolor", f"echo '{LINE.format(check=5, ms=1)} total_ms=1 alloc_ms=1 collect_ms=0'")
+        self.programs("malloc", f"echo '{LINE.format(check=5, ms=1)} total_ms=4 alloc_ms=3 collect_ms=1'")
+        os.environ["PEER_MIMALLOC"] = str(self.build / "none.so")
+        os.environ["PEER_JEMALLOC"] = str(self.build / "none.so")
+        status, text = self.main("--only", "guide07", "--runs", "2")
+        self.assertEqual(status, 0)
+        self.assertRegex(text, r"go: skipped; .*no-such-go")
+        self.assertRegex(text, r"bdwgc: skipped; bench-NAME-bdwgc is not in")
+        self.assertRegex(text, r"mimalloc: skipped; PEER_MIMALLOC names")
+        self.assertRegex(text, r"(?m)^glibc +6 .* 0\.25 +1\.00$")
+        record = json.loads((self.build / "bench.json").read_text())
+        self.assertEqual(len(record["workloads"]["guide07"]["runs"]["tricolor"]), 6)
+        self.assertEqual(set(record["missing"]), {"go", "bdwgc", "mimalloc", "jemalloc"})
+
+    def test_differing_checks_are_shown_without_ratios_and_fail_the_run(self):
+        self.programs("tricolor", f"echo '{LINE.format(check=5, ms=1)} total_ms=1 alloc_ms=1 collect_ms=0'")
+        self.programs("bdwgc", f"echo '{LINE.format(check=6, ms=1)} total_ms=4 alloc_ms=3 collect_ms=1'")
+        status, text = self.main("--only", "guide07", "--runs", "1")
+        self.assertEqual(status, 1)
+        self.assertIn("THE CHECKS DIFFER", text)
+        self.assertRegex(text, r"check 6: bdwgc")
+        self.assertNotIn("0.25", text)
+
+    def test_without_tricolor_the_run_fails(self):
+        self.programs("malloc", f"echo '{LINE.format(check=5, ms=1)} total_ms=4 alloc_ms=3 collect_ms=1'")
+        status, text = self.main("--only", "guide07", "--runs", "1")
+        self.assertEqual(status, 1)
+        self.assertIn("tricolor: skipped", text)
+
+    def test_an_unknown_workload_is_refused(self):
+        with self.assertRaises(SystemExit), contextlib.redirect_stderr(io.StringIO()) as err:
+            run.main(["--only", "nothing"])
+        self.assertIn("binary-trees-16", err.getvalue())
+
+
+if __name__ == "__main__":
+    sys.dont_write_bytecode = True
+    unittest.main()
