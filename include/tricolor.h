@@ -118,7 +118,8 @@ TRI_API void *tri_alloc_array(size_t count, size_t size) TRI_ATTR_ALLOC(1, 2);
 
 /* Grows or shrinks an object, which may change its address; the old address is free afterwards, as with realloc. What is
  * new is zero. The new object is of the old one's kind (conservative, noscan, typed). ptr NULL is tri_alloc(size);
- * size 0 is taken as 1. On failure NULL, and the old object is untouched. A ptr that is not the start of an object: abort. */
+ * size 0 is taken as 1. On failure NULL, and the old object is untouched. A ptr that is not the start of an object: abort.
+ * Of pointer-free objects under 16 bytes the old size is not known: past it, up to 16 bytes are unspecified, not zero. */
 TRI_API void *tri_realloc(void *ptr, size_t size);
 
 /* Copies of a string, pointer-free, always terminated. s must not be NULL. */

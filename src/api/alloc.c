@@ -173,7 +173,7 @@ TRI_API void *tri_realloc(void *ptr, size_t size) {
   }
   void *moved = alloc_like(object.span, size);
   if (!moved) return NULL;
-  memcpy(moved, ptr, kept);
+  memmove(moved, ptr, kept); /* pieces of one tiny block may overlap: an old one's size is not known */
   tri_free(ptr);
   return moved;
 }

@@ -17,7 +17,12 @@
 
 #include "heap/cache.h"
 
-enum { TRI_SAVED_REGISTER_BYTES = 192 };
+/* What tri_os_with_registers stores on x86-64 (6 words and one for alignment) and aarch64 (12 words and 8 doubles). */
+#ifdef __x86_64__
+enum { TRI_SAVED_REGISTERS = 7 };
+#else
+enum { TRI_SAVED_REGISTERS = 20 };
+#endif
 
 typedef enum tri_thread_state { TRI_THREAD_RUNNING, TRI_THREAD_BLOCKING } tri_thread_state;
 
@@ -37,7 +42,7 @@ typedef struct tri_thread {
   bool gone;                   /* found to have ended during a stop, forgotten when no handler can look at the list */
   _Atomic(uint32_t) sent;      /* stop signals sent to it, and how many its handler has seen: while they differ, */
   _Atomic(uint32_t) received;  /* one is ours. sent: release before the signal, acquire in the handler */
-  uint64_t registers[TRI_SAVED_REGISTER_BYTES / 8]; /* at tri_blocking_begin */
+  uint64_t registers[TRI_SAVED_REGISTERS]; /* at tri_blocking_begin */
 } tri_thread;
 
 bool tri_threads_init(void);
@@ -86,7 +91,7 @@ void tri_thread_blocking_end(tri_thread *thread);
 typedef struct tri_blocking_state {
   uint32_t state;
   uintptr_t sp;
-  uint64_t registers[TRI_SAVED_REGISTER_BYTES / 8];
+  uint64_t registers[TRI_SAVED_REGISTERS];
 } tri_blocking_state;
 void tri_thread_blocking_leave(tri_thread *thread, tri_blocking_state *saved);
 void tri_thread_blocking_resume(tri_thread *thread, const tri_blocking_state *saved);

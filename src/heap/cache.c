@@ -11,7 +11,7 @@ _Thread_local tri_cache *tri_cache_self __attribute__((tls_model("initial-exec")
 
 enum {
   LIVE_STEP = 64 * 1024, /* claimed bytes are added to the heap's live at refills, and at least this often */
-  COLLECTIONS_FIRST = 3, /* before the program's handler is asked for memory */
+  COLLECTIONS_FIRST = 2, /* before the program's handler is asked for memory */
 };
 
 void tri_cache_init(tri_cache *cache) {

@@ -38,6 +38,15 @@ static size_t fill(size_t size) {
   }
 }
 
+/* Link by link, so that a stale word that points into the list holds one object and not all that follow. */
+static void drop(void) {
+  while (kept) {
+    link *next = kept->next;
+    kept->next = NULL;
+    kept = next;
+  }
+}
+
 static size_t size_of_case;
 
 static void run_out_and_recover(void *unused) {
@@ -45,11 +54,11 @@ static void run_out_and_recover(void *unused) {
   size_t first = fill(size_of_case);
   CHILD_CHECK(first * size_of_case > 30u << 20);
   for (int round = 0; round < 3; round++) {
-    kept = NULL;
+    drop();
     size_t again = fill(size_of_case);
     CHILD_CHECK(again * 10 >= first * 9); /* what stale words hold is little */
   }
-  kept = NULL;
+  drop();
   for (int i = 0; i < 1000; i++) CHILD_CHECK(tri_alloc((size_t)i * 50));
 }
 
@@ -77,7 +86,7 @@ static bool handler(size_t size, int attempt, void *context) {
   seen->size = size;
   CHILD_CHECK(attempt == seen->last_attempt + 1);
   seen->last_attempt = attempt;
-  if (seen->drop) kept = NULL;
+  if (seen->drop) drop();
   return attempt < seen->give_up_at;
 }
 
@@ -250,7 +259,7 @@ static void make_garbage_in_threads(void *percent) {
 
 static void test_garbage_of_threads_is_no_reason(void **state) {
   (void)state;
-  int percents[] = {100, -1};
+  int percents[] = {100, 900}; /* the goal stays under the limit */
   for (int i = 0; i < 2; i++) {
     child_result result = child_run(make_garbage_in_threads, &percents[i], small_heap);
     assert_true(child_succeeded(&result));

@@ -1,0 +1,106 @@
+/* steps.h - for tests of threads: steps that threads take by turns, and objects watched without being held.
+ *
+ * Nothing here waits for time: who waits, waits for another thread's step. */
+#ifndef TEST_STEPS_H
+#define TEST_STEPS_H
+
+#include <fcntl.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <tricolor.h>
+#include <unistd.h>
+
+#if defined(__SANITIZE_THREAD__)
+#define UNDER_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define UNDER_TSAN 1
+#endif
+#endif
+#ifndef UNDER_TSAN
+#define UNDER_TSAN 0
+#endif
+
+/* ---- steps ---- */
+
+typedef _Atomic(uint32_t) test_step;
+
+static inline void step_reach(test_step *step, uint32_t number) { atomic_store(step, number); }
+
+static inline void step_await(test_step *step, uint32_t number) {
+  while (atomic_load(step) < number) sched_yield();
+}
+
+static inline int thread_id(void) { return (int)syscall(SYS_gettid); }
+
+/* Waits until a task of this process sleeps in the kernel. Not for those that only sleep at times. */
+static inline void await_asleep(int id) {
+  char path[64], text[512];
+  snprintf(path, sizeof path, "/proc/self/task/%d/stat", id);
+  for (;;) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    long got = fd < 0 ? -1 : syscall(SYS_read, fd, text, sizeof text - 1); /* bare, as all that helps: only tests block */
+    close(fd);
+    if (got > 0) {
+      text[got] = 0;
+      const char *end = strrchr(text, ')');
+      if (end && end[1] == ' ' && end[2] == 'S') return;
+    }
+    sched_yield();
+  }
+}
+
+/* Waits until a task of this process is no more; pthread_join returns a moment before. */
+static inline void await_gone(int id) {
+  while (syscall(SYS_tgkill, getpid(), id, 0) == 0) sched_yield();
+}
+
+/* ---- watched objects ---- */
+
+typedef struct hidden {
+  uintptr_t disguised;
+  uint64_t tag;
+} hidden;
+
+static inline void *hidden_reveal(hidden object) { return (void *)~object.disguised; }
+
+/* A new object, of which only *home knows. Not inlined, and see forget_stack: no copy must be left in the caller's frame. */
+static __attribute__((noinline, unused)) hidden hidden_new(void *volatile *home) {
+  static _Atomic(uint64_t) tags = 0x7ea9000000000001;
+  uint64_t *object = tri_alloc(64);
+  uint64_t tag = atomic_fetch_add(&tags, 2);
+  object[3] = tag;
+  *home = object;
+  return (hidden){.disguised = ~(uintptr_t)object, .tag = tag};
+}
+
+/* Freed memory of the heap stays readable, and swept objects are overwritten under poison=1. */
+__attribute__((no_sanitize("address", "thread"))) static __attribute__((noinline, unused)) bool hidden_lives(
+    hidden object) {
+  const volatile uint64_t *words = hidden_reveal(object);
+  return tri_base_of(hidden_reveal(object)) == hidden_reveal(object) && words[3] == object.tag;
+}
+
+/* Overwrites what popped frames left below the caller's. */
+static __attribute__((noinline, unused)) void forget_stack(void) {
+  volatile char below[32 * 1024];
+  for (size_t i = 0; i < sizeof below; i++) below[i] = 0;
+}
+
+static __attribute__((noinline, unused)) void collect(void) {
+  forget_stack();
+  tri_gc();
+}
+
+static inline uint32_t collections(void) {
+  static _Thread_local tri_memstats stats;
+  tri_read_memstats(&stats);
+  return stats.NumGC;
+}
+
+#endif
