@@ -142,6 +142,13 @@ class Whole(Scripts):
         self.assertEqual(len(record["workloads"]["guide07"]["runs"]["tricolor"]), 6)
         self.assertEqual(set(record["missing"]), {"go", "bdwgc", "mimalloc", "jemalloc"})
 
+    def test_only_the_programs_of_the_chosen_workloads_are_needed(self):
+        self.program("guide07", "tricolor", f"echo '{LINE.format(check=5, ms=1)} total_ms=1 alloc_ms=1 collect_ms=0'")
+        self.assertEqual(self.main("--only", "guide07", "--runs", "1")[0], 0)
+        status, text = self.main("--only", "guide07", "--only", "pusher", "--runs", "1")
+        self.assertEqual(status, 1)
+        self.assertIn("tricolor: skipped; bench-NAME-tricolor is not in", text)
+
     def test_differing_checks_are_shown_without_ratios_and_fail_the_run(self):
         self.programs("tricolor", f"echo '{LINE.format(check=5, ms=1)} total_ms=1 alloc_ms=1 collect_ms=0'")
         self.programs("bdwgc", f"echo '{LINE.format(check=6, ms=1)} total_ms=4 alloc_ms=3 collect_ms=1'")

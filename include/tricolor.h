@@ -1,8 +1,8 @@
 /* tricolor.h - Go's memory manager as a C library: allocate, never free.
  *
- * Allocate with tri_alloc and its relatives, store the pointers anywhere the collector looks, and forget them: memory that
- * can no longer be reached is reclaimed. Nothing has to be freed, no object needs a header, pointers are plain C pointers,
- * objects never move.
+ * Allocate with tri_alloc and its relatives, store the pointers anywhere the collector looks, and forget them: memory
+ * that can no longer be reached is reclaimed. Nothing has to be freed, no object needs a header, pointers are plain C
+ * pointers, objects never move.
  *
  *     #include <tricolor.h>
  *
@@ -15,8 +15,8 @@
  * WHERE THE COLLECTOR LOOKS (its roots)
  *   registers and stacks of all threads, alternate signal stacks included; data and bss of the executable and of every
  *   loaded library; thread-local variables; ranges named with tri_add_root; and objects reached from those.
- *   Pointers may point anywhere inside an object. A pointer just past the end of an object keeps that object when it lies
- *   in a root (a variable, a register); found only inside another heap object it keeps nothing.
+ *   Pointers may point anywhere inside an object. A pointer just past the end of an object keeps that object when it
+ *   lies in a root (a variable, a register); found only inside another heap object it keeps nothing.
  *
  * WHERE IT DOES NOT LOOK
  *   memory from malloc or mmap (name it with tri_add_root), memory from tri_alloc_noscan, fields a TRI_TYPE leaves out,
@@ -27,10 +27,10 @@
  *   themselves, however they were made. No function may be called from a signal handler.
  *
  * ERRORS
- *   Allocation returns NULL with errno ENOMEM after the out-of-memory handler (tri_set_oom_handler) gave up; sizes that can
- *   never succeed return NULL with errno ENOMEM at once, without calling the handler. Misuse (freeing what is not ours,
- *   freeing twice) prints one line that names the call and the values to standard error and aborts: the heap is never
- *   left corrupted.
+ *   Allocation returns NULL with errno ENOMEM after the out-of-memory handler (tri_set_oom_handler) gave up; sizes that
+ *   can never succeed return NULL with errno ENOMEM at once, without calling the handler. Misuse (freeing what is not
+ *   ours, freeing twice) prints one line that names the call and the values to standard error and aborts: the heap is
+ *   never left corrupted.
  *
  * Go's name for each thing is given as (Go: ...). Sizes are bytes unless a name says otherwise.
  */
@@ -63,7 +63,7 @@ extern "C" {
 #define TRI_ATTR_MALLOC
 #endif
 
-/* ---- Starting ------------------------------------------------------------------------------------------------------ */
+/* ---- Starting ---------------------------------------------------------------------------------------------------- */
 
 /* Result of the calls that can fail otherwise than by returning NULL. */
 typedef enum tri_err {
@@ -78,8 +78,9 @@ typedef enum tri_err {
 /* A constant English name for an error, never NULL. Async-signal-safe. */
 TRI_API const char *tri_err_name(tri_err err);
 
-/* Options for tri_init. Zero means "the default, or what the environment says". Set size to sizeof(tri_options), so that
- * programs built against an older header keep working. Every option has an environment variable, see tricolor(7). */
+/* Options for tri_init. Zero means "the default, or what the environment says". Set size to sizeof(tri_options), so
+ * that programs built against an older header keep working. Every option has an environment variable, see
+ * tricolor(7). */
 typedef struct tri_options {
   size_t size;         /* sizeof(tri_options); required */
   int gc_percent;      /* heap growth that starts a collection, in percent of what is live; -1 = never (Go: GOGC) */
@@ -94,15 +95,15 @@ typedef struct tri_options {
  * TRI_ERR_INVALID for unknown or malformed options. Takes under a millisecond. */
 TRI_API tri_err tri_init(const tri_options *options);
 
-/* ---- Allocating ---------------------------------------------------------------------------------------------------- */
+/* ---- Allocating -------------------------------------------------------------------------------------------------- */
 
-/* size bytes, zeroed, aligned to 16 (to 8, 4 or 2 for pointer-free requests under 16 bytes); scanned conservatively: any
- * word in it that looks like a pointer is taken for one. size 0 gives a unique object of the smallest class.
+/* size bytes, zeroed, aligned to 16 (to 8, 4 or 2 for pointer-free requests under 16 bytes); scanned conservatively:
+ * any word in it that looks like a pointer is taken for one. size 0 gives a unique object of the smallest class.
  * O(1); a few nanoseconds up to 1 KiB. (Go: new, make) */
 TRI_API void *tri_alloc(size_t size) TRI_ATTR_ALLOC(1);
 
-/* The same for data without pointers: text, pixels, numbers. Zeroed, never scanned. Use it wherever it is true: it makes
- * collections cheaper. (Go: new of a pointer-free type) */
+/* The same for data without pointers: text, pixels, numbers. Zeroed, never scanned. Use it wherever it is true: it
+ * makes collections cheaper. (Go: new of a pointer-free type) */
 TRI_API void *tri_alloc_noscan(size_t size) TRI_ATTR_ALLOC(1);
 
 /* As tri_alloc_noscan, but the contents are unspecified: for buffers that are overwritten at once. */
@@ -116,10 +117,11 @@ TRI_API void *tri_alloc_noscan_aligned(size_t alignment, size_t size) TRI_ATTR_A
 /* count * size bytes as tri_alloc; NULL with errno ENOMEM when the product overflows. (C: calloc) */
 TRI_API void *tri_alloc_array(size_t count, size_t size) TRI_ATTR_ALLOC(1, 2);
 
-/* Grows or shrinks an object, which may change its address; the old address is free afterwards, as with realloc. What is
- * new is zero. The new object is of the old one's kind (conservative, noscan, typed). ptr NULL is tri_alloc(size);
- * size 0 is taken as 1. On failure NULL, and the old object is untouched. A ptr that is not the start of an object: abort.
- * Of pointer-free objects under 16 bytes the old size is not known: past it, up to 16 bytes are unspecified, not zero. */
+/* Grows or shrinks an object, which may change its address; the old address is free afterwards, as with realloc. What
+ * is new is zero. The new object is of the old one's kind (conservative, noscan, typed). ptr NULL is tri_alloc(size);
+ * size 0 is taken as 1. On failure NULL, and the old object is untouched. A ptr that is not the start of an object:
+ * abort. Of pointer-free objects under 16 bytes the old size is not known: past it, up to 16 bytes are unspecified, not
+ * zero. */
 TRI_API void *tri_realloc(void *ptr, size_t size);
 
 /* Copies of a string, pointer-free, always terminated. s must not be NULL. */
@@ -131,14 +133,14 @@ TRI_API char *tri_strndup(const char *s, size_t max) TRI_ATTR_MALLOC;
  * or whose object is free already: abort. O(1). */
 TRI_API void tri_free(void *ptr);
 
-/* ---- Types: saying where the pointers are ---------------------------------------------------------------------------- */
+/* ---- Types: saying where the pointers are ------------------------------------------------------------------------ */
 
-/* TRI_TYPE(T, field, ...) at file scope, after T is complete: objects made with tri_new(T) and tri_make(T, n) are scanned
- * precisely: only the named fields hold pointers into the heap. A field may be a pointer, an array of pointers, or a nested
- * struct or union (then every word of it is taken for a possible pointer). TRI_TYPE(T) without fields: T holds none.
- * At most 32 fields; name an enclosing struct or array when there are more. T is any type name, `struct node` too.
- * The map serves the translation unit it is written in; put it into the header that defines T to serve all. A TRI_TYPE must
- * not have the name and size of a different type in an inner scope of the same file. */
+/* TRI_TYPE(T, field, ...) at file scope, after T is complete: objects made with tri_new(T) and tri_make(T, n) are
+ * scanned precisely: only the named fields hold pointers into the heap. A field may be a pointer, an array of pointers,
+ * or a nested struct or union (then every word of it is taken for a possible pointer). TRI_TYPE(T) without fields: T
+ * holds none. At most 32 fields; name an enclosing struct or array when there are more. T is any type name, `struct
+ * node` too. The map serves the translation unit it is written in; put it into the header that defines T to serve all.
+ * A TRI_TYPE must not have the name and size of a different type in an inner scope of the same file. */
 #define TRI_TYPE(T, ...) TRI_TYPE_AT_(T, TRI_CAT_(tri_type_map_, __COUNTER__), ##__VA_ARGS__)
 
 /* clang-format off */
@@ -185,8 +187,8 @@ typedef struct tri_site {
   uint32_t state; /* the library's */
 } tri_site;
 
-/* Registers a type; fields must lie inside it, on pointer boundaries (else TRI_ERR_INVALID). Idempotent. Not before main
- * has to be considered: static constructors may call it. */
+/* Registers a type; fields must lie inside it, on pointer boundaries (else TRI_ERR_INVALID). Idempotent. Not before
+ * main has to be considered: static constructors may call it. */
 TRI_API tri_err tri_type_register(tri_type *type);
 
 /* A zeroed object, or an array of count, of a registered type. */
@@ -195,10 +197,10 @@ TRI_API void *tri_alloc_typed(const tri_type *type, size_t count) TRI_ATTR_MALLO
 TRI_API void *tri_alloc_site(tri_site *site) TRI_ATTR_MALLOC;
 TRI_API void *tri_alloc_site_array(tri_site *site, size_t count) TRI_ATTR_MALLOC;
 
-/* ---- Asking about pointers ------------------------------------------------------------------------------------------ */
+/* ---- Asking about pointers --------------------------------------------------------------------------------------- */
 
-/* The size that the object at ptr really has: at least what was asked for. ptr must be the start of an object: otherwise
- * abort. Pointer-free objects under 16 bytes answer with the rest of their block. */
+/* The size that the object at ptr really has: at least what was asked for. ptr must be the start of an object:
+ * otherwise abort. Pointer-free objects under 16 bytes answer with the rest of their block. */
 TRI_API size_t tri_size_of(const void *ptr);
 
 /* The start of the object that ptr points into, or NULL when ptr is not in an object of this heap. */
@@ -214,35 +216,37 @@ static inline void tri_keep_alive(const void *ptr) {
 #endif
 }
 
-/* ---- Collecting ----------------------------------------------------------------------------------------------------- */
+/* ---- Collecting -------------------------------------------------------------------------------------------------- */
 
 /* Runs a whole collection and sweeps everything; what was unreachable at the call is free afterwards, and counted so.
  * (Go: runtime.GC) */
 TRI_API void tri_gc(void);
 
-/* Sets the percentage of growth over what is live (heap, stacks, static data) that starts the next collection; negative:
- * collections only on tri_gc. Returns the previous value. 100 by default. (Go: debug.SetGCPercent) */
+/* Sets the percentage of growth over what is live (heap, stacks, static data) that starts the next collection;
+ * negative: collections only on tri_gc. Returns the previous value. 100 by default. (Go: debug.SetGCPercent) */
 TRI_API int tri_set_gc_percent(int percent);
 
 /* Collects, then returns every free page to the system. (Go: debug.FreeOSMemory) */
 TRI_API void tri_free_os_memory(void);
 
-/* ---- Roots ---------------------------------------------------------------------------------------------------------- */
+/* ---- Roots ------------------------------------------------------------------------------------------------------- */
 
 /* Lets the collector look into memory it does not see by itself, such as a block from malloc that holds pointers.
  * start need not be aligned; whole aligned words in [start, start + size) are read at each collection, so the range
- * must stay readable until tri_remove_root with the same start. The same start twice replaces the size. O(1) amortised. */
+ * must stay readable until tri_remove_root with the same start. The same start twice replaces the size. O(1)
+ * amortised. */
 TRI_API tri_err tri_add_root(const void *start, size_t size);
 TRI_API tri_err tri_remove_root(const void *start);
 
-/* ---- Threads -------------------------------------------------------------------------------------------------------- */
+/* ---- Threads ----------------------------------------------------------------------------------------------------- */
 
-/* Tells of the calling thread. Never needed for threads that the system lists; for threads with stacks the library cannot
- * bound (a thread made by a raw clone on memory of the program's own): stack_low and stack_high bound the whole stack.
- * Both NULL: find them. Attaching twice only updates the bounds. */
+/* Tells of the calling thread. Never needed for threads that the system lists; for threads with stacks the library
+ * cannot bound (a thread made by a raw clone on memory of the program's own): stack_low and stack_high bound the whole
+ * stack. Both NULL: find them. Attaching twice only updates the bounds. */
 TRI_API tri_err tri_thread_attach(void *stack_low, void *stack_high);
 
-/* Forgets the calling thread: its cached memory goes back, its stack is not looked at until it uses the library again. */
+/* Forgets the calling thread: its cached memory goes back, its stack is not looked at until it uses the library
+ * again. */
 TRI_API tri_err tri_thread_detach(void);
 
 /* Brackets a call that may block for long (a system call the library does not interpose): between the two the thread
@@ -250,20 +254,21 @@ TRI_API tri_err tri_thread_detach(void);
 TRI_API void tri_blocking_begin(void);
 TRI_API void tri_blocking_end(void);
 
-/* ---- Memory running out ----------------------------------------------------------------------------------------------*/
+/* ---- Memory running out -------------------------------------------------------------------------------------------*/
 
-/* Called when the system gives no memory for an allocation of size bytes, after a collection did not help; attempt counts
- * from 1. Return true after releasing something to try again, false to let the allocation return NULL. May allocate;
- * a failure inside does not call it again. NULL: no handler. Returns the previous handler. */
+/* Called when the system gives no memory for an allocation of size bytes, after a collection did not help; attempt
+ * counts from 1. Return true after releasing something to try again, false to let the allocation return NULL. May
+ * allocate; a failure inside does not call it again. NULL: no handler. Returns the previous handler. */
 typedef bool (*tri_oom_handler)(size_t size, int attempt, void *context);
 TRI_API tri_oom_handler tri_set_oom_handler(tri_oom_handler handler, void *context);
 
-/* ---- Figures -------------------------------------------------------------------------------------------------------- */
+/* ---- Figures ----------------------------------------------------------------------------------------------------- */
 
 #define TRI_BY_SIZE_COUNT 68 /* at least the number of size classes; unused entries are zero */
 
 /* Go's runtime.MemStats: the same names, the same meanings, the same identities
- * (HeapSys = HeapInuse + HeapIdle, HeapAlloc = Alloc, HeapObjects = Mallocs - Frees, Sys = the sum of the Sys parts). */
+ * (HeapSys = HeapInuse + HeapIdle, HeapAlloc = Alloc, HeapObjects = Mallocs - Frees, Sys = the sum of the Sys
+ * parts). */
 typedef struct tri_memstats {
   uint64_t Alloc;        /* bytes in allocated objects, garbage not yet swept included */
   uint64_t TotalAlloc;   /* bytes ever allocated */
@@ -319,7 +324,7 @@ typedef struct tri_stopstats {
 } tri_stopstats;
 TRI_API void tri_read_stopstats(tri_stopstats *stats);
 
-/* ---- What the macros expand to; not for use ---------------------------------------------------------------------------*/
+/* ---- What the macros expand to; not for use -----------------------------------------------------------------------*/
 
 #define TRI_CAT2_(a, b) a##b
 #define TRI_CAT_(a, b) TRI_CAT2_(a, b)

@@ -3,11 +3,12 @@
  * Every workload is written once against the names below and compiled three times: with BENCH_TRICOLOR, BENCH_BDWGC or
  * BENCH_MALLOC. (mimalloc and jemalloc are the BENCH_MALLOC program with another library preloaded.)
  *
- * Contract of an allocation: the workload writes every field that it reads later, for malloc does not zero. The collectors
- * do zero, and that work is part of what is measured. A workload that finds no memory dies at the first write; nothing is
- * checked on the way, on no peer.
+ * Contract of an allocation: the workload writes every field that it reads later, for malloc does not zero. The
+ * collectors do zero, and that work is part of what is measured. A workload that finds no memory dies at the first
+ * write; nothing is checked on the way, on no peer.
  *
- * Each program ends with bench_report, which prints one line of key=value figures; run.py adds wall and processor time. */
+ * Each program ends with bench_report, which prints one line of key=value figures; run.py adds wall and processor
+ * time. */
 #ifndef BENCH_H
 #define BENCH_H
 
@@ -51,9 +52,10 @@ static inline uint64_t bench_now_ns(void) {
 
 static inline double bench_ms_since(uint64_t start_ns) { return (double)(bench_now_ns() - start_ns) / 1e6; }
 
-/* ---- The peers -------------------------------------------------------------------------------------------------------
+/* ---- The peers ------------------------------------------------------------------------------------------------------
  *
- * BENCH_TYPE(T, field, ...)       says which fields of T hold pointers, where the peer can be told as a matter of course
+ * BENCH_TYPE(T, field, ...)       says which fields of T hold pointers, where the peer can be told as a matter of
+ *                                 course
  * BENCH_EXACT_TYPE(T, n, field..) the same, for bench_new_exact; the first n words of T are those fields
  * bench_new(T)                    one T, precisely scanned where BENCH_TYPE means something, otherwise conservatively
  * bench_new_exact(T)              one T, precisely scanned on every collector
@@ -176,7 +178,7 @@ static inline bench_gc_figures bench_peer_figures(void) { return (bench_gc_figur
 
 #endif
 
-/* ---- Arguments and numbers --------------------------------------------------------------------------------------------*/
+/* ---- Arguments and numbers ----------------------------------------------------------------------------------------*/
 
 /* Argument i as a whole number of at least 1, or fallback when it is not given. */
 static inline long bench_arg(int argc, char **argv, int i, long fallback) {
@@ -203,7 +205,7 @@ static inline size_t bench_random_below(uint64_t *state, size_t limit) {
   return (size_t)(((bench_random(state) >> 32) * (uint64_t)limit) >> 32);
 }
 
-/* ---- Threads ----------------------------------------------------------------------------------------------------------*/
+/* ---- Threads ------------------------------------------------------------------------------------------------------*/
 
 static inline void bench_thread_start(pthread_t *thread, void *(*run)(void *), void *argument) {
   int err = pthread_create(thread, NULL, run, argument);
@@ -214,7 +216,7 @@ static inline void bench_thread_start(pthread_t *thread, void *(*run)(void *), v
 
 static inline void bench_thread_join(pthread_t thread) { (void)pthread_join(thread, NULL); }
 
-/* ---- The report -------------------------------------------------------------------------------------------------------*/
+/* ---- The report ---------------------------------------------------------------------------------------------------*/
 
 /* Figures as they stood at the end of what is measured, before the workload checks itself. */
 typedef struct bench_end {

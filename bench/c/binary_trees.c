@@ -2,8 +2,8 @@
  *
  *     bench-binary_trees-PEER DEPTH [THREADS]
  *
- * Depths 4, 6, ... DEPTH, with 2^(DEPTH - depth + 4) trees each; a stretch tree of DEPTH + 1; a long-lived tree of DEPTH.
- * With THREADS > 1 the trees of each depth are divided among that many threads, made anew for each depth. */
+ * Depths 4, 6, ... DEPTH, with 2^(DEPTH - depth + 4) trees each; a stretch tree of DEPTH + 1; a long-lived tree of
+ * DEPTH. With THREADS > 1 the trees of each depth are divided among that many threads, made anew for each depth. */
 #include "bench.h"
 
 enum { MIN_DEPTH = 4, MAX_THREADS = 64 };

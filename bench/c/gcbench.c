@@ -1,9 +1,11 @@
-/* gcbench.c - GCBench of Ellis, Kovac and Boehm: trees built bottom-up and top-down, beside a long-lived tree and array.
+/* gcbench.c - GCBench of Ellis, Kovac and Boehm: trees built bottom-up and top-down, beside a long-lived tree and
+ * array.
  *
  *     bench-gcbench-PEER [STRETCH LONG_LIVED ARRAY]      (20, 18 and 2,000,000)
  *
- * For each depth 4, 6, ... LONG_LIVED as many trees as hold twice the stretch tree's nodes, once top-down (tree_populate)
- * and once bottom-up (tree_make). Top-down stores a young pointer into an older object, bottom-up never does. */
+ * For each depth 4, 6, ... LONG_LIVED as many trees as hold twice the stretch tree's nodes, once top-down
+ * (tree_populate) and once bottom-up (tree_make). Top-down stores a young pointer into an older object, bottom-up never
+ * does. */
 #include "bench.h"
 
 enum { MIN_DEPTH = 4 };

@@ -2,10 +2,11 @@
  *
  *     bench-graph-PEER NODES typed|conservative [COLLECTIONS]
  *
- * NODES nodes of 64 bytes, each with 4 edges to nodes drawn at random and 32 bytes of numbers. Only node 0 is kept: what
- * it reaches (98 % of the nodes) is the live graph, and is found by chasing edges alone. One collection that is not
- * counted drops what building left behind; COLLECTIONS more (3) are timed, and their median is reported. Then the graph is
- * walked, which counts the live nodes and proves that none was lost. On malloc nothing is collected: it is not run there. */
+ * NODES nodes of 64 bytes, each with 4 edges to nodes drawn at random and 32 bytes of numbers. Only node 0 is kept:
+ * what it reaches (98 % of the nodes) is the live graph, and is found by chasing edges alone. One collection that is
+ * not counted drops what building left behind; COLLECTIONS more (3) are timed, and their median is reported. Then the
+ * graph is walked, which counts the live nodes and proves that none was lost. On malloc nothing is collected: it is not
+ * run there. */
 #include "bench.h"
 
 enum { EDGES = 4, COLLECTIONS_MAX = 32 };

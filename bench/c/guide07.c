@@ -2,8 +2,8 @@
  *
  *     bench-guide07-PEER [OBJECTS]      (100,000)
  *
- * OBJECTS objects of 1 KiB without pointers go into an array; the array is dropped; a collection is forced. Allocating and
- * collecting are timed apart. On malloc, freeing every object takes the collection's place. */
+ * OBJECTS objects of 1 KiB without pointers go into an array; the array is dropped; a collection is forced. Allocating
+ * and collecting are timed apart. On malloc, freeing every object takes the collection's place. */
 #include "bench.h"
 
 enum { OBJECT_BYTES = 1024 };

@@ -2,9 +2,10 @@
  *
  *     bench-micro-PEER noscan|conservative|typed [MIB]      (256 MiB for each size)
  *
- * Rounds of 1,024 allocations fill a global ring, so that the 1,024 newest objects are alive and the rest garbage; malloc
- * peers free the round that they just made. Each object's first word is written: its own address, or a number where it is
- * not scanned. Figures are ns_SIZE, nanoseconds for an allocation and its share of collecting (or freeing). */
+ * Rounds of 1,024 allocations fill a global ring, so that the 1,024 newest objects are alive and the rest garbage;
+ * malloc peers free the round that they just made. Each object's first word is written: its own address, or a number
+ * where it is not scanned. Figures are ns_SIZE, nanoseconds for an allocation and its share of collecting (or
+ * freeing). */
 #include "bench.h"
 
 enum { RING = 1024, ROUNDS_MIN = 4 };

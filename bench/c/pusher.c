@@ -2,9 +2,9 @@
  *
  *     bench-pusher-PEER [PUSHES LIVE]      (2,000,000 and 200,000)
  *
- * A circular array holds the LIVE newest messages of 1 KiB. A push allocates a message, writes all of it and stores it over
- * the oldest one, which malloc peers free in the same push. Every push is timed by itself with the monotonic clock, and no
- * push is left out; percentiles are exact, from all of them. */
+ * A circular array holds the LIVE newest messages of 1 KiB. A push allocates a message, writes all of it and stores it
+ * over the oldest one, which malloc peers free in the same push. Every push is timed by itself with the monotonic
+ * clock, and no push is left out; percentiles are exact, from all of them. */
 #include "bench.h"
 
 enum { MESSAGE_BYTES = 1024, PATTERN_EXTRA = 256 };

@@ -182,11 +182,11 @@ TRI_API void tri_free(void *ptr) {
   if (!ptr) return;
   if (tri_cache_self == &tri_cache_none && !tri_the_hooks.attach()) return;
   switch (tri_object_free((uintptr_t)ptr)) {
-    case TRI_FREED:
-    case TRI_FREE_SHARED: return;
-    case TRI_FREE_NOT_OURS: tri_fatal("tri_free: %p is not an object of this heap", ptr);
-    case TRI_FREE_TWICE: tri_fatal("tri_free: the object at %p is free already", ptr);
-    case TRI_FREE_INTERIOR:
-      tri_fatal("tri_free: %p is not the start of an object: it points into the one at %p", ptr, tri_base_of(ptr));
+  case TRI_FREED:
+  case TRI_FREE_SHARED: return;
+  case TRI_FREE_NOT_OURS: tri_fatal("tri_free: %p is not an object of this heap", ptr);
+  case TRI_FREE_TWICE: tri_fatal("tri_free: the object at %p is free already", ptr);
+  case TRI_FREE_INTERIOR:
+    tri_fatal("tri_free: %p is not the start of an object: it points into the one at %p", ptr, tri_base_of(ptr));
   }
 }

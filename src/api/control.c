@@ -13,12 +13,12 @@
 
 TRI_API const char *tri_err_name(tri_err err) {
   switch (err) {
-    case TRI_OK: return "ok";
-    case TRI_ERR_NOMEM: return "out of memory";
-    case TRI_ERR_INVALID: return "invalid argument";
-    case TRI_ERR_ALREADY: return "already started";
-    case TRI_ERR_NOT_FOUND: return "not found";
-    case TRI_ERR_SYSTEM: return "system error";
+  case TRI_OK: return "ok";
+  case TRI_ERR_NOMEM: return "out of memory";
+  case TRI_ERR_INVALID: return "invalid argument";
+  case TRI_ERR_ALREADY: return "already started";
+  case TRI_ERR_NOT_FOUND: return "not found";
+  case TRI_ERR_SYSTEM: return "system error";
   }
   return "unknown error";
 }

@@ -1,8 +1,8 @@
 /* api/interpose.c - finding the functions that the library stands in for, and what is done when it is loaded.
  *
- * Who is called when the program says read? The first in the loader's order among the program, a sanitizer, this library and
- * the C library. When that is us, a sanitizer's version goes by another name and must be called by it; when it is the
- * sanitizer, it has called us in place of the C library, and what comes next is the C library's. No lock. */
+ * Who is called when the program says read? The first in the loader's order among the program, a sanitizer, this
+ * library and the C library. When that is us, a sanitizer's version goes by another name and must be called by it; when
+ * it is the sanitizer, it has called us in place of the C library, and what comes next is the C library's. No lock. */
 #include "api/interpose.h"
 
 #include <dlfcn.h>

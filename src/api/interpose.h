@@ -1,8 +1,8 @@
 /* interpose.h - how functions of the C library are stood in for.
  *
- * A file says TRI_INTERPOSES(name) and defines TRI_INTERPOSED type name(...); TRI_REAL(name)(...) calls the function that
- * would have been called without the library: a sanitizer's version if there is one, else the C library's. Real functions
- * are looked up when the library is loaded, for the dynamic loader may not be asked in a signal handler. */
+ * A file says TRI_INTERPOSES(name) and defines TRI_INTERPOSED type name(...); TRI_REAL(name)(...) calls the function
+ * that would have been called without the library: a sanitizer's version if there is one, else the C library's. Real
+ * functions are looked up when the library is loaded, for the dynamic loader may not be asked in a signal handler. */
 #ifndef TRI_INTERPOSE_H
 #define TRI_INTERPOSE_H
 
@@ -30,8 +30,8 @@ TRI_INLINE uintptr_t tri_real_function(tri_real *real) {
   return tri_likely(function) ? function : tri_real_find(real);
 }
 
-/* A static link takes only those files of the library that something refers to. interpose.c refers to the files that interpose,
- * and api/link.c, which every program that uses the library has, to interpose.c. */
+/* A static link takes only those files of the library that something refers to. interpose.c refers to the files that
+ * interpose, and api/link.c, which every program that uses the library has, to interpose.c. */
 extern const char tri_interpose_anchor, tri_interpose_anchor_threads, tri_interpose_anchor_signals,
     tri_interpose_anchor_blocking, tri_interpose_anchor_waiting;
 

@@ -1,8 +1,8 @@
 /* api/interpose_blocking.c - input and output that may block, in blocking regions (api/interpose_region.h).
  *
- * Beside not being interrupted: a signal cuts a write to a pipe or socket short, and makes socket calls with a timeout fail,
- * even with SA_RESTART (signal(7)). What the kernel reads or writes meanwhile may be objects of the heap; that is as if the
- * program had done it before or after the collection, and no pointer of ours comes out of a file. */
+ * Beside not being interrupted: a signal cuts a write to a pipe or socket short, and makes socket calls with a timeout
+ * fail, even with SA_RESTART (signal(7)). What the kernel reads or writes meanwhile may be objects of the heap; that is
+ * as if the program had done it before or after the collection, and no pointer of ours comes out of a file. */
 #undef _FORTIFY_SOURCE /* it would define some of these itself */
 #include <sys/msg.h>
 #include <sys/sem.h>
@@ -19,8 +19,8 @@ const char tri_interpose_anchor_blocking = 0;
 /* What a program compiled with _FORTIFY_SOURCE calls where it knows the size of the buffer. */
 TRI_INTERPOSED ssize_t __read_chk(int fd, void *buffer, size_t size, size_t room);
 TRI_INTERPOSED ssize_t __recv_chk(int fd, void *buffer, size_t size, size_t room, int flags);
-TRI_INTERPOSED ssize_t __recvfrom_chk(int fd, void *buffer, size_t size, size_t room, int flags,
-                                      __SOCKADDR_ARG address, socklen_t *length);
+TRI_INTERPOSED ssize_t __recvfrom_chk(int fd, void *buffer, size_t size, size_t room, int flags, __SOCKADDR_ARG address,
+                                      socklen_t *length);
 _Noreturn void __chk_fail(void); /* the C library's */
 
 TRI_INTERPOSES(read);
@@ -128,8 +128,8 @@ TRI_INTERPOSED ssize_t __recv_chk(int fd, void *buffer, size_t size, size_t room
   return recv(fd, buffer, size, flags);
 }
 
-TRI_INTERPOSED ssize_t __recvfrom_chk(int fd, void *buffer, size_t size, size_t room, int flags,
-                                      __SOCKADDR_ARG address, socklen_t *length) {
+TRI_INTERPOSED ssize_t __recvfrom_chk(int fd, void *buffer, size_t size, size_t room, int flags, __SOCKADDR_ARG address,
+                                      socklen_t *length) {
   if (size > room) __chk_fail();
   return recvfrom(fd, buffer, size, flags, address, length);
 }

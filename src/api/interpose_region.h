@@ -1,10 +1,10 @@
 /* interpose_region.h - the blocking region around an interposed call.
  *
- * Inside it a collection need not interrupt the thread (gc/thread.h), so the call sees no EINTR of ours, but for one case: a stop
- * signal that was sent before the region was entered may arrive in the call. Then the call is made again, unless a
- * handler of the program ran too (gc/action.c counts), for the program may wait for just that EINTR. A thread that is not
- * attached may become so in its first stop, in the middle of the call. All calls here are cancellation points: the
- * region is left by cleanup, also when the thread is unwound. errno is kept. */
+ * Inside it a collection need not interrupt the thread (gc/thread.h), so the call sees no EINTR of ours, but for one
+ * case: a stop signal that was sent before the region was entered may arrive in the call. Then the call is made again,
+ * unless a handler of the program ran too (gc/action.c counts), for the program may wait for just that EINTR. A thread
+ * that is not attached may become so in its first stop, in the middle of the call. All calls here are cancellation
+ * points: the region is left by cleanup, also when the thread is unwound. errno is kept. */
 #ifndef TRI_INTERPOSE_REGION_H
 #define TRI_INTERPOSE_REGION_H
 
@@ -57,7 +57,7 @@ TRI_INLINE bool tri_region_restarts(tri_call_region *region, int error) {
 
 /* A region until the end of the block; the arguments are the pointers that the call is given. */
 #define TRI_REGION(name, ...)                                                                                          \
-  tri_call_region name __attribute__((cleanup(tri_region_leave))) = {.keeps = {__VA_ARGS__}};                               \
+  tri_call_region name __attribute__((cleanup(tri_region_leave))) = {.keeps = {__VA_ARGS__}};                          \
   tri_region_enter(&name)
 
 /* call in a region, made once: its result. The other arguments are the pointers it is given. */

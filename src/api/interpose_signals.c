@@ -1,11 +1,13 @@
 /* api/interpose_signals.c - the program's signal masks and actions.
  *
  * The stop signal stays open in every thread, from the time that the library is loaded: a thread that blocked it before
- * the heap started, and never came by again, could not be stopped. So it is taken out of all masks here (and out of the sets that
- * sigwait and its relatives wait for, in interpose_waiting.c). What a function reports as the old mask is the truth and lacks it.
- * Handlers get trampolines; what is asked for the stop signal is only remembered once the heap has started (gc/action.h).
+ * the heap started, and never came by again, could not be stopped. So it is taken out of all masks here (and out of the
+ * sets that sigwait and its relatives wait for, in interpose_waiting.c). What a function reports as the old mask is the
+ * truth and lacks it. Handlers get trampolines; what is asked for the stop signal is only remembered once the heap has
+ * started (gc/action.h).
  *
- * Masks set by a bare system call, by sigreturn or by setcontext do not come by here. Most functions are async-signal-safe. */
+ * Masks set by a bare system call, by sigreturn or by setcontext do not come by here. Most functions are
+ * async-signal-safe. */
 #include "api/interpose_signals.h"
 
 #include <errno.h>
@@ -45,7 +47,8 @@ TRI_INTERPOSES(sigsetmask);
 
 /* ---- which signal ---- */
 
-static int expected_signal TRI_OWN_DATA = SIGURG; /* until the heap starts: written at loading, before there are threads */
+static int expected_signal TRI_OWN_DATA =
+    SIGURG; /* until the heap starts: written at loading, before there are threads */
 
 static int stop_signal(void) {
   int signal_ = tri_stop_signal();
@@ -128,7 +131,8 @@ TRI_INTERPOSED int sigaction(int signal_, const struct sigaction *action, struct
   return result;
 }
 
-/* What the functions that take a bare function have in common; flags are those that the C library gives such actions. */
+/* What the functions that take a bare function have in common; flags are those that the C library gives such
+ * actions. */
 static tri_signal_function *set_function(tri_real *real, int signal_, tri_signal_function *function, int flags) {
   struct sigaction action = {.sa_handler = function, .sa_flags = flags}, previous = {.sa_handler = SIG_DFL};
   bool special = function == SIG_ERR || function == SIG_HOLD;

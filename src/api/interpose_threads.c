@@ -1,10 +1,10 @@
 /* api/interpose_threads.c - threads as the program starts, joins and ends them.
  *
- * Two pointers of every thread are for a while where no collection looks: its argument, between the call that starts it and its
- * first instruction, and its result, between its last one and the join. Both travel in parcels, which are roots (gc/thread.h).
- * A thread that starts after the heap did is attached here, before the program's function, so that its stack's bounds
- * are known exactly and its cache goes back when it ends. A thread that was started before, or in a way that does not come by
- * here, is found by the next stop instead; the heap is never started by a thread. */
+ * Two pointers of every thread are for a while where no collection looks: its argument, between the call that starts it
+ * and its first instruction, and its result, between its last one and the join. Both travel in parcels, which are roots
+ * (gc/thread.h). A thread that starts after the heap did is attached here, before the program's function, so that its
+ * stack's bounds are known exactly and its cache goes back when it ends. A thread that was started before, or in a way
+ * that does not come by here, is found by the next stop instead; the heap is never started by a thread. */
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -28,8 +28,8 @@ TRI_INTERPOSES(thrd_create);
 TRI_INTERPOSES(thrd_join);
 TRI_INTERPOSES(thrd_detach);
 
-/* The number of the thread that was started last. Relaxed: a thread's number is smaller than what its joiner reads before it
- * joins, for it was given to be joined. */
+/* The number of the thread that was started last. Relaxed: a thread's number is smaller than what its joiner reads
+ * before it joins, for it was given to be joined. */
 static _Atomic(uint64_t) last_serial TRI_OWN_DATA;
 static _Thread_local uint64_t own_serial __attribute__((tls_model("initial-exec")));
 
@@ -58,9 +58,8 @@ static void handoff_end(tri_handoff *handoff) {
 static tri_handoff *handoff_begin(tri_start_function run, void *argument) {
   tri_handoff *handoff = malloc(sizeof *handoff);
   if (!handoff) return NULL;
-  *handoff = (tri_handoff){.run = run,
-                           .argument = argument,
-                           .serial = atomic_fetch_add_explicit(&last_serial, 1, memory_order_relaxed) + 1};
+  *handoff = (tri_handoff){
+      .run = run, .argument = argument, .serial = atomic_fetch_add_explicit(&last_serial, 1, memory_order_relaxed) + 1};
   if (!tri_stop_signal()) return handoff;
   handoff->sent = tri_thread_parcel_send((uintptr_t)handoff, handoff->serial, argument);
   if (handoff->sent) return handoff;
@@ -68,8 +67,8 @@ static tri_handoff *handoff_begin(tri_start_function run, void *argument) {
   return NULL;
 }
 
-/* Returns the argument. Not inlined: the frame that lives as long as the thread must not keep a copy, or the argument would
- * live as long. */
+/* Returns the argument. Not inlined: the frame that lives as long as the thread must not keep a copy, or the argument
+ * would live as long. */
 static TRI_NOINLINE void *arrive(tri_handoff *handoff) {
   if (tri_stop_signal()) (void)tri_thread_attach_self(); /* also when a stop has found it already */
   void *argument = handoff->argument;
@@ -145,7 +144,8 @@ TRI_INTERPOSED int pthread_timedjoin_np(pthread_t thread, void **result, const s
   return joined(error, thread, serial, value, result);
 }
 
-TRI_INTERPOSED int pthread_clockjoin_np(pthread_t thread, void **result, clockid_t clock, const struct timespec *until) {
+TRI_INTERPOSED int pthread_clockjoin_np(pthread_t thread, void **result, clockid_t clock,
+                                        const struct timespec *until) {
   uint64_t serial = serial_now();
   void *value = NULL;
   int error = TRI_BLOCKING_ONCE(TRI_REAL(pthread_clockjoin_np)(thread, &value, clock, until), result, until);

@@ -1,7 +1,9 @@
-/* api/interpose_waiting.c - waiting for time, events, signals and other threads, in blocking regions (api/interpose_region.h).
+/* api/interpose_waiting.c - waiting for time, events, signals and other threads, in blocking regions
+ * (api/interpose_region.h).
  *
- * Most of these fail with EINTR after any signal, SA_RESTART or not (signal(7)). When one is made again, it waits for the time that
- * remains, rounded up to what its argument can say. Sets of signals are handed on without the stop signal. */
+ * Most of these fail with EINTR after any signal, SA_RESTART or not (signal(7)). When one is made again, it waits for
+ * the time that remains, rounded up to what its argument can say. Sets of signals are handed on without the stop
+ * signal. */
 #undef _FORTIFY_SOURCE /* it would define some of these itself */
 #include <poll.h>
 #include <pthread.h>
@@ -94,8 +96,8 @@ static void time_again(tri_time_limit *limit) {
 #define TRI_BLOCKING_FOR(timeout, call, ...)                                                                           \
   __extension__({                                                                                                      \
     TRI_REGION(region_, __VA_ARGS__);                                                                                  \
-    tri_time_limit limit;                                                                                             \
-    time_begin(&limit, timeout);                                                                                        \
+    tri_time_limit limit;                                                                                              \
+    time_begin(&limit, timeout);                                                                                       \
     __typeof__(call) result_;                                                                                          \
     while (tri_unlikely((result_ = (call)) == -1) && tri_region_restarts(&region_, errno)) time_again(&limit);         \
     result_;                                                                                                           \
@@ -142,7 +144,8 @@ TRI_INTERPOSED int thrd_sleep(const struct timespec *duration, struct timespec *
   TRI_REGION(region, duration, remaining);
   struct timespec left = {0, 0};
   int result; /* -1: interrupted; other failures are other negative numbers */
-  while ((result = TRI_REAL(thrd_sleep)(duration, &left)) == -1 && tri_region_restarts(&region, EINTR)) duration = &left;
+  while ((result = TRI_REAL(thrd_sleep)(duration, &left)) == -1 && tri_region_restarts(&region, EINTR))
+    duration = &left;
   if (result == -1 && remaining) *remaining = left;
   return result;
 }

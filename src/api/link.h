@@ -1,5 +1,5 @@
-/* api/link.h - keeps the static library whole: whoever links any public function gets api/link.c, too, which ties the layers
- * together before main. */
+/* api/link.h - keeps the static library whole: whoever links any public function gets api/link.c, too, which ties the
+ * layers together before main. */
 #ifndef TRI_API_LINK_H
 #define TRI_API_LINK_H
 

@@ -3,7 +3,8 @@
  * A type's map becomes a layout (heap/layout.h). A site (tri_new, tri_make) looks its type up once, by name, size and
  * translation unit, and keeps what it found in state:
  *
- *   bucket << 8 | index   single objects come from this bucket, by this slot of the cache, for good (bucket < SITE_LAYOUT)
+ *   bucket << 8 | index   single objects come from this bucket, by this slot of the cache, for good (bucket <
+ *                         SITE_LAYOUT)
  *   SITE_LAYOUT + layout, shifted likewise: no bucket yet, or not for single objects; 0: the site was never used
  *
  * Bucket 0 serves nothing, and numbers from SITE_LAYOUT on are no buckets, so no slot ever matches those.
@@ -20,11 +21,12 @@
 #include "heap/object.h"
 
 enum {
-  SITE_LAYOUT = 1 << 16,       /* plus the layout's number; */
+  SITE_LAYOUT = 1 << 16,         /* plus the layout's number; */
   SITE_NOSCAN = SITE_LAYOUT - 1, /* or this for pointer-free types */
   MAX_MAP_WORDS = 64,
 };
-_Static_assert((int)TRI_BUCKET_MAX < (int)SITE_NOSCAN && TRI_CACHE_SLOTS <= 256, "a site's state has room for bucket and slot");
+_Static_assert((int)TRI_BUCKET_MAX < (int)SITE_NOSCAN && TRI_CACHE_SLOTS <= 256,
+               "a site's state has room for bucket and slot");
 
 static _Atomic(tri_type *) types TRI_OWN_DATA; /* release when linked; pairs with the acquire in find_type */
 
@@ -40,8 +42,9 @@ static bool is_valid(const tri_type *type) {
     if (field->offset % sizeof(void *) == 0 && field->size >= sizeof(void *) && field->size <= type->size &&
         field->offset <= type->size - field->size)
       continue;
-    tri_print("tricolor: tri_type_register: field %zu of %s (offset %zu, size %zu) cannot hold a pointer in %zu bytes\n",
-              i, type->name, field->offset, field->size, type->size);
+    tri_print(
+        "tricolor: tri_type_register: field %zu of %s (offset %zu, size %zu) cannot hold a pointer in %zu bytes\n", i,
+        type->name, field->offset, field->size, type->size);
     return false;
   }
   return true;
@@ -77,8 +80,8 @@ static uint32_t layout_of_fields(const tri_type *type) {
   return tri_layout_intern(type->size, map);
 }
 
-/* The type's layout, interned at first use. type->layout: 0 unknown, else layout + 1, NOSCAN as 2^32 - 1. Racing threads
- * find the same number. */
+/* The type's layout, interned at first use. type->layout: 0 unknown, else layout + 1, NOSCAN as 2^32 - 1. Racing
+ * threads find the same number. */
 static uint32_t layout_of(const tri_type *type) {
   uint32_t *field = &((tri_type *)(uintptr_t)type)->layout;
   uint32_t known = __atomic_load_n(field, __ATOMIC_ACQUIRE);

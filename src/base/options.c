@@ -45,7 +45,8 @@ static const option_entry options[] = {
     {"TRICOLOR_DEBUG", "workbufs", OPTION_NUMBER, SETTING(work_buffers), 0, 0, INT_MAX,
      "Lets marking have no more than so many work buffers, to exercise what happens without."},
     {"TRICOLOR_DEBUG", "inject", OPTION_FAULT, SETTING(inject), TRI_INJECT_NONE, 0, 0,
-     "Breaks the collector on purpose, to show that check finds it: root skips the stacks, child does not scan one object."},
+     "Breaks the collector on purpose, to show that check finds it: root skips the stacks, child does not scan one "
+     "object."},
 };
 enum { OPTION_COUNT = sizeof options / sizeof options[0] };
 
@@ -84,34 +85,36 @@ static bool parse_switch(const char *text, int64_t *value) {
 }
 
 static bool parse_fault(const char *text, int64_t *value) {
-  *value = strcmp(text, "root") == 0 ? TRI_INJECT_ROOT : strcmp(text, "child") == 0 ? TRI_INJECT_CHILD : TRI_INJECT_NONE;
+  *value = strcmp(text, "root") == 0    ? TRI_INJECT_ROOT
+           : strcmp(text, "child") == 0 ? TRI_INJECT_CHILD
+                                        : TRI_INJECT_NONE;
   return *value != TRI_INJECT_NONE;
 }
 
 static bool parse_value(const option_entry *option, const char *text, int64_t *value) {
   const char *end;
   switch (option->kind) {
-    case OPTION_SWITCH: return parse_switch(text, value);
-    case OPTION_FAULT: return parse_fault(text, value);
-    case OPTION_SIZE: return parse_size(text, value);
-    case OPTION_PERCENT:
-      if (strcmp(text, "off") == 0 || strcmp(text, "-1") == 0) {
-        *value = -1;
-        return true;
-      }
-      break;
-    case OPTION_NUMBER: break;
+  case OPTION_SWITCH: return parse_switch(text, value);
+  case OPTION_FAULT: return parse_fault(text, value);
+  case OPTION_SIZE: return parse_size(text, value);
+  case OPTION_PERCENT:
+    if (strcmp(text, "off") == 0 || strcmp(text, "-1") == 0) {
+      *value = -1;
+      return true;
+    }
+    break;
+  case OPTION_NUMBER: break;
   }
   return parse_number(text, value, &end) && !*end && *value >= option->low && *value <= option->high;
 }
 
 static const char *expectation(option_kind kind) {
   switch (kind) {
-    case OPTION_PERCENT: return "a percentage or off";
-    case OPTION_SIZE: return "a size such as 512MiB";
-    case OPTION_SWITCH: return "1 or 0";
-    case OPTION_FAULT: return "root or child";
-    case OPTION_NUMBER: break;
+  case OPTION_PERCENT: return "a percentage or off";
+  case OPTION_SIZE: return "a size such as 512MiB";
+  case OPTION_SWITCH: return "1 or 0";
+  case OPTION_FAULT: return "root or child";
+  case OPTION_NUMBER: break;
   }
   return "a number in range";
 }

@@ -14,7 +14,7 @@ typedef struct tri_settings {
   int64_t gc_threads;   /* 0: one per processor */
   int64_t heap_reserve; /* bytes; 0: as much as the limits allow */
   int64_t signal;
-  int64_t huge_pages;   /* 0 or 1 */
+  int64_t huge_pages; /* 0 or 1 */
   int64_t trace_gc;
   int64_t check;
   int64_t poison;
@@ -23,14 +23,16 @@ typedef struct tri_settings {
   int64_t inject;       /* tri_fault */
 } tri_settings;
 
-/* Defaults, then what the environment says. False when a variable was malformed or unknown; a line on standard error says
- * which, and its default stays. */
+/* Defaults, then what the environment says. False when a variable was malformed or unknown; a line on standard error
+ * says which, and its default stays. */
 bool tri_settings_read(tri_settings *settings);
 
-/* "name=value,name,..." for the options that TRICOLOR_TRACE and TRICOLOR_DEBUG hold; source names the origin in messages. */
+/* "name=value,name,..." for the options that TRICOLOR_TRACE and TRICOLOR_DEBUG hold; source names the origin in
+ * messages. */
 bool tri_settings_parse_list(tri_settings *settings, const char *source, const char *text);
 
-/* Calls visit for every option: its variable, name within the variable's list ("" for none), default and description. */
+/* Calls visit for every option: its variable, name within the variable's list ("" for none), default and
+ * description. */
 void tri_settings_describe(void (*visit)(void *argument, const char *variable, const char *name, const char *initial,
                                          const char *text),
                            void *argument);

@@ -11,8 +11,8 @@
 
 enum { SIGNALS = 65 };
 
-/* A function is kept by its form, so that a trampoline never calls one of the other form, whatever changes when. Relaxed:
- * the word stands alone, and a function is stored before the kernel can call its trampoline. */
+/* A function is kept by its form, so that a trampoline never calls one of the other form, whatever changes when.
+ * Relaxed: the word stands alone, and a function is stored before the kernel can call its trampoline. */
 static struct {
   _Atomic(uintptr_t) simple[SIGNALS], with_info[SIGNALS];
   /* The stop signal's. flags: release, after the rest; pairs with the acquire of readers. */
@@ -49,8 +49,7 @@ static void end(const excursion *trip) {
 }
 
 static void on_simple(int signal) {
-  simple_function *function =
-      (simple_function *)atomic_load_explicit(&actions.simple[signal], memory_order_relaxed);
+  simple_function *function = (simple_function *)atomic_load_explicit(&actions.simple[signal], memory_order_relaxed);
   excursion trip;
   begin(&trip);
   if (function) function(signal);

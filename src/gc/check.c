@@ -18,7 +18,8 @@ static struct {
 bool tri_check_init(void) {
   size_t reserved = tri_the_arena.reserved;
   if (!tri_region_reserve(&check.seen_region, reserved / TRI_GRANULE / 8, 4096, "tricolor: check")) return false;
-  if (!tri_region_reserve(&check.stack_region, tri_min(reserved / 2, 64 * TRI_GIB), 4096, "tricolor: check")) return false;
+  if (!tri_region_reserve(&check.stack_region, tri_min(reserved / 2, 64 * TRI_GIB), 4096, "tricolor: check"))
+    return false;
   check.seen = (uint64_t *)check.seen_region.base;
   check.stack = (uintptr_t *)check.stack_region.base;
   return true;
@@ -62,8 +63,9 @@ _Noreturn static void report(uintptr_t start, const tri_span *span, tri_edge edg
               "object %p, points to it",
               (void *)start, span->slot_size, (unsigned)span->layout, (void *)edge.place,
               (size_t)(edge.place - edge.from), (void *)edge.from);
-  tri_fatal("check: object %p (%zu bytes, layout %u) is reachable but not marked: the root word at %p (%s) points to it",
-            (void *)start, span->slot_size, (unsigned)span->layout, (void *)edge.place, edge.root);
+  tri_fatal(
+      "check: object %p (%zu bytes, layout %u) is reachable but not marked: the root word at %p (%s) points to it",
+      (void *)start, span->slot_size, (unsigned)span->layout, (void *)edge.place, edge.root);
 }
 
 static void follow(uintptr_t word, tri_edge edge) {

@@ -1,19 +1,20 @@
 /* cycle.c - the story of one collection.
  *
- *  1. The thread that noticed the need spills its registers, asks the loader to show its objects, and inside that visit (the
- *     loader's lock is taken first and by us, so that no stopped thread holds it) takes the cycle lock. If somebody
- *     else's collection served the need meanwhile, that is all.
+ *  1. The thread that noticed the need spills its registers, asks the loader to show its objects, and inside that visit
+ *     (the loader's lock is taken first and by us, so that no stopped thread holds it) takes the cycle lock. If
+ *     somebody else's collection served the need meanwhile, that is all.
  *  2. What the last collection left unswept is swept, beside the program. The sweep lock is kept until step 6.
  *  3. The world stops (gc/stop.c). Every thread is then outside our locks and outside its slow paths.
- *  4. Roots are gathered (gc/roots.c). Spans that idle threads kept since the last mark are swept; slots that wait in caches
- *     are hidden, so that the allocation bits show exactly what was handed out (heap/cache.h).
+ *  4. Roots are gathered (gc/roots.c). Spans that idle threads kept since the last mark are swept; slots that wait in
+ *     caches are hidden, so that the allocation bits show exactly what was handed out (heap/cache.h).
  *  5. Mark (gc/mark.c), in parallel; in check mode, verify (gc/check.c).
- *  6. The epoch moves on: every span is unswept now, its mark bits are what lives. Waiting slots show again. live becomes
- *     what was marked, the next goal follows from it (gc/pacer.c).
+ *  6. The epoch moves on: every span is unswept now, its mark bits are what lives. Waiting slots show again. live
+ *     becomes what was marked, the next goal follows from it (gc/pacer.c).
  *  7. The world goes on. Spans are swept when they are wanted, by the background thread, or, after tri_gc, at once.
  *
  * The mark is the phase that the next gear will run beside the program; everything else stays in this order.
- * Locks: TRI_RANK_CYCLE for the whole, TRI_RANK_SWEEP from 2 to 6, TRI_RANK_REGISTRY from 3 to 7. Follows runtime/mgc.go. */
+ * Locks: TRI_RANK_CYCLE for the whole, TRI_RANK_SWEEP from 2 to 6, TRI_RANK_REGISTRY from 3 to 7. Follows
+ * runtime/mgc.go. */
 #include "gc/cycle.h"
 
 #include <string.h>
@@ -37,7 +38,7 @@ static struct {
   _Atomic(uint32_t) finished; /* collections; acquire pairs with the release at the end of one */
   tri_cycle_history history;  /* written under the cycle lock; readers copy it under it */
   void (*observer)(const tri_cycle_report *);
-  _Atomic(uint32_t) since_collection; /* gcevery's count */
+  _Atomic(uint32_t) since_collection;     /* gcevery's count */
   size_t marked, stack_bytes, data_bytes; /* of the last collection, for changes of the percentage */
 } cycle TRI_OWN_DATA = {.lock = TRI_LOCK_INIT(TRI_RANK_CYCLE), .percent = 100};
 
@@ -48,7 +49,7 @@ typedef struct tri_collection {
   tri_thread *self;
   bool roots_complete;
   bool stopped;
-  bool served;              /* by somebody else */
+  bool served; /* by somebody else */
   uint64_t start, stopped_at, marked_at, cpu_start;
 } tri_collection;
 
@@ -67,8 +68,8 @@ static void put_off(void) {
   atomic_store_explicit(&tri_the_heap.trigger, live + live / 2 + TRI_PACER_MINIMUM, memory_order_relaxed);
 }
 
-/* The cycle lock is waited for without deferring stops: its holder may be about to stop this thread. Nobody can be stopped
- * while he holds it, for only its holder stops others. */
+/* The cycle lock is waited for without deferring stops: its holder may be about to stop this thread. Nobody can be
+ * stopped while he holds it, for only its holder stops others. */
 int tri_cycle_set_percent(int percent) {
   tri_lock_take(&cycle.lock);
   int before = atomic_exchange_explicit(&cycle.percent, percent < 0 ? -1 : percent, memory_order_relaxed);
@@ -81,7 +82,7 @@ int tri_cycle_set_percent(int percent) {
 
 static size_t stop_class(uint64_t duration) {
   size_t class = 0;
-  while (class + 1 < TRI_STOP_CLASSES && duration > (UINT64_C(1000) << class)) class++;
+  while (class + 1 < TRI_STOP_CLASSES && duration > (UINT64_C(1000) << class)) class ++;
   return class;
 }
 
@@ -123,8 +124,9 @@ tri_cycle_history tri_cycle_read_history(void) {
 /* ---- forks ---- */
 
 /* The child of a fork would find the loader's lock held for ever, had another thread held it. So a fork waits until no
- * thread is on its way into a collection, and lets none enter. The program may ask for a collection while it holds the loader's
- * lock itself (in a dl_iterate_phdr callback), so one that is not asked for by name is left out rather than waited for. */
+ * thread is on its way into a collection, and lets none enter. The program may ask for a collection while it holds the
+ * loader's lock itself (in a dl_iterate_phdr callback), so one that is not asked for by name is left out rather than
+ * waited for. */
 static bool enter(tri_cycle_reason reason) {
   for (;;) {
     atomic_fetch_add_explicit(&cycle.entering, 1, memory_order_seq_cst);
@@ -139,8 +141,8 @@ static void leave(void) { atomic_fetch_sub_explicit(&cycle.entering, 1, memory_o
 
 void tri_cycle_pause(void) {
   uint32_t free = 0;
-  while (!atomic_compare_exchange_strong_explicit(&cycle.forking, &free, 1, memory_order_seq_cst,
-                                                  memory_order_seq_cst)) {
+  while (
+      !atomic_compare_exchange_strong_explicit(&cycle.forking, &free, 1, memory_order_seq_cst, memory_order_seq_cst)) {
     tri_os_wait(&cycle.forking, 1, 0); /* another thread forks */
     free = 0;
   }
@@ -271,7 +273,8 @@ static void run(void *argument, uintptr_t sp) {
   end(collection);
 }
 
-/* What the heap keeps from the system for the next cycle: a tenth over its goal (runtime/mgcscavenge.go: gcPaceScavenger). */
+/* What the heap keeps from the system for the next cycle: a tenth over its goal (runtime/mgcscavenge.go:
+ * gcPaceScavenger). */
 static size_t retain(const tri_cycle_report *report) {
   size_t goal = (size_t)atomic_load_explicit(&tri_the_heap.trigger, memory_order_relaxed);
   size_t used = tri_page_heap_read().used_bytes;
@@ -289,8 +292,8 @@ bool tri_cycle_run(tri_cycle_reason reason) {
   bool done = collection.stopped && collection.roots_complete;
   if (done && reason != TRI_CYCLE_GROWTH) tri_sweep_all();
   size_t retained = done ? retain(&collection.report) : 0;
-  /* To start a thread takes the registry's lock, which is waited for without deferring stops: its holder may be about to stop
-   * this thread. */
+  /* To start a thread takes the registry's lock, which is waited for without deferring stops: its holder may be about
+   * to stop this thread. */
   tri_cache_undefer(&self->cache);
   if (done) {
     tri_sweep_in_background(retained);

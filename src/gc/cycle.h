@@ -15,8 +15,8 @@ typedef enum tri_cycle_reason {
 typedef struct tri_cycle_report {
   uint32_t number;
   tri_cycle_reason reason;
-  uint64_t since_start;   /* its end, since the heap was started */
-  uint64_t stopping;      /* sweeping what was left, and stopping the threads */
+  uint64_t since_start; /* its end, since the heap was started */
+  uint64_t stopping;    /* sweeping what was left, and stopping the threads */
   uint64_t marking;
   uint64_t finishing;
   uint64_t stopping_cpu, marking_cpu, finishing_cpu;
@@ -24,14 +24,14 @@ typedef struct tri_cycle_report {
   size_t goal;
   size_t stack_bytes, data_bytes;
   int markers;
-  double cpu_fraction;    /* of all collections since the start */
+  double cpu_fraction; /* of all collections since the start */
 } tri_cycle_report;
 
 enum { TRI_PAUSE_RING = 256, TRI_STOP_CLASSES = 24 };
 
 typedef struct tri_cycle_history {
   uint32_t count, forced;
-  uint64_t last_end;      /* since 1970 */
+  uint64_t last_end; /* since 1970 */
   uint64_t stop_total, stop_longest, stop_count;
   uint64_t stop_classes[TRI_STOP_CLASSES]; /* [i]: up to 2^i microseconds */
   uint64_t pauses[TRI_PAUSE_RING], pause_ends[TRI_PAUSE_RING];
@@ -43,12 +43,13 @@ typedef struct tri_cycle_history {
 
 bool tri_cycle_init(const tri_settings *settings, void (*observer)(const tri_cycle_report *));
 
-/* Runs a collection for the reason, or waits for one that is under way when that will do. The calling thread is attached
- * and does not defer stops. False when no collection could be made (a thread that cannot be stopped, no memory). */
+/* Runs a collection for the reason, or waits for one that is under way when that will do. The calling thread is
+ * attached and does not defer stops. False when no collection could be made (a thread that cannot be stopped, no
+ * memory). */
 bool tri_cycle_run(tri_cycle_reason reason);
 
-/* Waits for collections under way and lets none begin until resume, which the same thread, or its copy in the child of a fork,
- * calls. Takes the cycle lock; stops not deferred. collecting false: none may ever begin again. */
+/* Waits for collections under way and lets none begin until resume, which the same thread, or its copy in the child of
+ * a fork, calls. Takes the cycle lock; stops not deferred. collecting false: none may ever begin again. */
 void tri_cycle_pause(void);
 void tri_cycle_resume(bool collecting);
 

@@ -1,19 +1,19 @@
 /* fork.c - see fork.h.
  *
- * The child has a copy of the heap as it was at the fork, and none of the threads that were at work on it. Locks held by them
- * would stay held, but that is not all: a thread between two locks may have a span in hand that no list knows, or have half
- * exchanged a bitmap. So the heap is brought to rest before a fork:
+ * The child has a copy of the heap as it was at the fork, and none of the threads that were at work on it. Locks held
+ * by them would stay held, but that is not all: a thread between two locks may have a span in hand that no list knows,
+ * or have half exchanged a bitmap. So the heap is brought to rest before a fork:
  *
- *   1. no collection runs or begins (tri_cycle_pause); the background thread does not sweep (tri_sweep_pause); the markers'
- *      helpers touch nothing between marks
- *   2. the world is stopped for a moment: then every thread is outside its slow paths, and the gate is closed in front of
- *      them (heap/cache.h). The threads go on; one that wants more than its cache holds waits at the gate
+ *   1. no collection runs or begins (tri_cycle_pause); the background thread does not sweep (tri_sweep_pause); the
+ *      markers' helpers touch nothing between marks
+ *   2. the world is stopped for a moment: then every thread is outside its slow paths, and the gate is closed in front
+ *      of them (heap/cache.h). The threads go on; one that wants more than its cache holds waits at the gate
  *   3. the registry's lock is taken: nobody attaches or detaches
  *
- * Only the few locks of 1 and 3 are held, so the program's own handlers, which run between prepare and the fork, or before our
- * parent and child, may allocate. The world cannot stay stopped instead: a stopped thread may hold a lock that those handlers
- * or fork itself want. Where step 2 fails, because a thread blocks the stop signal by a system call, the child collects
- * no more: what it allocates lasts.
+ * Only the few locks of 1 and 3 are held, so the program's own handlers, which run between prepare and the fork, or
+ * before our parent and child, may allocate. The world cannot stay stopped instead: a stopped thread may hold a lock
+ * that those handlers or fork itself want. Where step 2 fails, because a thread blocks the stop signal by a system
+ * call, the child collects no more: what it allocates lasts.
  *
  * Locks, in the order of their ranks: TRI_RANK_CYCLE, TRI_RANK_SWEEP, TRI_RANK_REGISTRY, all held by the forking thread
  * from prepare to parent or child. */
@@ -29,7 +29,7 @@
 static struct {
   bool prepared; /* written with the cycle lock held */
   bool at_rest;
-  _Atomic(tri_thread *) owner;   /* relaxed: each thread compares it with itself */
+  _Atomic(tri_thread *) owner;    /* relaxed: each thread compares it with itself */
   _Atomic(bool) collects_no_more; /* of a child; relaxed: written while it has one thread */
 } fork_state TRI_OWN_DATA;
 

@@ -1,11 +1,11 @@
-/* mark.c - the tri-colour mark: white objects have no mark bit, grey ones have it and wait in a buffer (or, when none could be
- * had, in the grey bitmap), black ones are scanned.
+/* mark.c - the tri-colour mark: white objects have no mark bit, grey ones have it and wait in a buffer (or, when none
+ * could be had, in the grey bitmap), black ones are scanned.
  *
- * A marker takes an object from its buffer, asks for its memory ahead of time and lets it ripen in a ring of RING objects, so
- * that several cache misses are under way at once (Cher, Hosking and Vitek, "Software prefetching for mark-sweep garbage
- * collection", 2004; docs/design/mark.md has our figures). A pointer to a slot's start, the usual case, is recognised
- * by its allocation bit alone: only slot starts have bits. Mark bits are set by atomic OR, for markers share words; no
- * ordering is needed, since what an object holds was written before the world stopped.
+ * A marker takes an object from its buffer, asks for its memory ahead of time and lets it ripen in a ring of RING
+ * objects, so that several cache misses are under way at once (Cher, Hosking and Vitek, "Software prefetching for
+ * mark-sweep garbage collection", 2004; docs/design/mark.md has our figures). A pointer to a slot's start, the usual
+ * case, is recognised by its allocation bit alone: only slot starts have bits. Mark bits are set by atomic OR, for
+ * markers share words; no ordering is needed, since what an object holds was written before the world stopped.
  *
  * Large objects are scanned in pieces of 128 KiB, each piece making the next one available to other markers. */
 #include "gc/mark.h"
@@ -20,14 +20,14 @@
 
 enum {
   RING = 16,
-  NEAR = 64,                  /* bytes: the same cache line */
+  NEAR = 64, /* bytes: the same cache line */
   PIECE = 128 * 1024,
-  SHARE_EVERY = 64,           /* objects between looks at whether others wait */
+  SHARE_EVERY = 64,             /* objects between looks at whether others wait */
   HELP_WORTH = 2 * 1024 * 1024, /* a mark expected to be smaller than this is done alone */
 };
 
-/* The arena's tables do not move and do not grow while the world is stopped. Passed by value, so that their addresses stay in
- * registers whatever is written. */
+/* The arena's tables do not move and do not grow while the world is stopped. Passed by value, so that their addresses
+ * stay in registers whatever is written. */
 typedef struct tri_view {
   uintptr_t base;
   size_t used;
@@ -42,9 +42,9 @@ typedef struct tri_marker {
   size_t bytes, objects;
 } tri_marker;
 
-/* An entry of a work buffer: the address of an object, or of the rest of a large one; above it the size class and the layout
- * of a small object, so that scanning it needs no look-up; or, in bit 0, that there is more to look up. Objects start at
- * multiples of 16 and user addresses end below 2^47. */
+/* An entry of a work buffer: the address of an object, or of the rest of a large one; above it the size class and the
+ * layout of a small object, so that scanning it needs no look-up; or, in bit 0, that there is more to look up. Objects
+ * start at multiples of 16 and user addresses end below 2^47. */
 enum { ENTRY_CLASS_SHIFT = 48, ENTRY_LAYOUT_SHIFT = 55, ENTRY_OTHER = 1 };
 #define ENTRY_ADDRESS ((UINT64_C(1) << ENTRY_CLASS_SHIFT) - TRI_GRANULE)
 _Static_assert(TRI_CLASS_COUNT <= 1 << (ENTRY_LAYOUT_SHIFT - ENTRY_CLASS_SHIFT) &&
@@ -59,7 +59,7 @@ static struct {
   _Atomic(int) active;          /* helpers inside a mark. acq_rel: their counts are seen when it reaches 0 */
   tri_root_list roots;
   _Atomic(size_t) next_root;
-  _Atomic(bool) overflowed;     /* the grey bitmap has bits */
+  _Atomic(bool) overflowed; /* the grey bitmap has bits */
   _Atomic(bool) fault_done;
   _Atomic(size_t) bytes, objects;
   _Atomic(uint64_t) cpu;
@@ -389,8 +389,8 @@ static void helper_main(void *argument) {
     while ((generation = atomic_load_explicit(&mark.generation, memory_order_acquire)) == seen)
       tri_os_wait(&mark.generation, seen, 0);
     seen = generation;
-    /* seq_cst: a helper late for its mark sees it over, or wait_for_helpers sees the helper. So none touches buffers between
-     * marks, when the process may fork. */
+    /* seq_cst: a helper late for its mark sees it over, or wait_for_helpers sees the helper. So none touches buffers
+     * between marks, when the process may fork. */
     atomic_fetch_add_explicit(&mark.active, 1, memory_order_seq_cst);
     if (!tri_work_is_over()) help();
     atomic_fetch_sub_explicit(&mark.active, 1, memory_order_acq_rel);
@@ -399,7 +399,8 @@ static void helper_main(void *argument) {
 
 void tri_mark_start_helpers(size_t marked_bytes) {
   int wanted = mark.max_markers - 1;
-  if (marked_bytes < HELP_WORTH || atomic_exchange_explicit(&mark.helpers_started, wanted, memory_order_relaxed) == wanted)
+  if (marked_bytes < HELP_WORTH ||
+      atomic_exchange_explicit(&mark.helpers_started, wanted, memory_order_relaxed) == wanted)
     return;
   for (int i = 0; i < wanted; i++) tri_thread_start_own(helper_main, NULL, "tricolor-mark");
 }
@@ -409,8 +410,8 @@ static void call_helpers(void) {
   tri_os_wake(&mark.generation, INT32_MAX);
 }
 
-/* A helper that woke late finds the mark over and leaves; all are gone when this returns, and none comes back before the
- * next call, except to find it over again. */
+/* A helper that woke late finds the mark over and leaves; all are gone when this returns, and none comes back before
+ * the next call, except to find it over again. */
 static void wait_for_helpers(void) {
   while (atomic_load_explicit(&mark.active, memory_order_seq_cst)) tri_os_relax();
 }

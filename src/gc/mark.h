@@ -7,8 +7,8 @@
 typedef struct tri_mark_result {
   size_t marked_bytes; /* in slots */
   size_t marked_objects;
-  uint64_t cpu_ns;     /* of all markers */
-  int markers;         /* that took part */
+  uint64_t cpu_ns; /* of all markers */
+  int markers;     /* that took part */
 } tri_mark_result;
 
 /* Faults that tests inject to see check mode catch them (TRICOLOR_DEBUG=inject=...). */

@@ -1,4 +1,5 @@
-/* pacer.h - when the next collection starts. Pure functions: figures in, figures out (runtime/mgcpacer.go, 2.5 of its design).
+/* pacer.h - when the next collection starts. Pure functions: figures in, figures out (runtime/mgcpacer.go, 2.5 of its
+ * design).
  *
  * The goal is what is live, plus the percentage of everything that has to be scanned because it lives: heap, stacks,
  * static data. Collections here stop the program for the whole mark, so the trigger is the goal itself. */

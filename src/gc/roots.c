@@ -6,7 +6,8 @@
 enum {
   PIECE = 256 * 1024,
   MAX_TLS_MODULES = 1024,
-  RED_ZONE = 128, /* below its stack pointer a leaf function of x86-64 may keep what it likes; elsewhere this does no harm */
+  RED_ZONE =
+      128, /* below its stack pointer a leaf function of x86-64 may keep what it likes; elsewhere this does no harm */
 };
 
 /* A growing array in metadata; the old one is kept by nobody, so sizes double from a generous start. */
@@ -20,7 +21,9 @@ static struct {
   root_array registered;
   root_array gathered;
   size_t data_bytes, stack_bytes;
-  struct { size_t id, size; } modules[MAX_TLS_MODULES];
+  struct {
+    size_t id, size;
+  } modules[MAX_TLS_MODULES];
   size_t module_count;
 } roots TRI_OWN_DATA = {.lock = TRI_LOCK_INIT(TRI_RANK_ROOTS)};
 
@@ -116,17 +119,17 @@ __attribute__((no_sanitize("address", "thread"))) static uintptr_t lowest_pointe
   return lowest;
 }
 
-/* Where the frames of a thread's own stack begin while it runs on an alternate signal stack: the kernel saved the interrupted
- * stack pointer there, so at the lowest place that a word there points to, or a red zone below. The end of the stack
- * when no word does. */
+/* Where the frames of a thread's own stack begin while it runs on an alternate signal stack: the kernel saved the
+ * interrupted stack pointer there, so at the lowest place that a word there points to, or a red zone below. The end of
+ * the stack when no word does. */
 static uintptr_t interrupted_frames(const tri_thread *thread) {
   uintptr_t lowest = lowest_pointer(thread->sp, thread->alternate_high, thread->stack_low, thread->stack_high);
   return lowest == thread->stack_high ? lowest : lowest - tri_min(RED_ZONE, lowest - thread->stack_low);
 }
 
-/* A thread off its own stack: on an alternate signal stack, or on one of the program's making. What it runs on is scanned from
- * its stack pointer to the end of the alternate stack, or of the mapping. Where it left its own stack is known only in the
- * first case; in the second all of it is scanned. */
+/* A thread off its own stack: on an alternate signal stack, or on one of the program's making. What it runs on is
+ * scanned from its stack pointer to the end of the alternate stack, or of the mapping. Where it left its own stack is
+ * known only in the first case; in the second all of it is scanned. */
 static bool add_foreign_stack(const tri_thread *thread) {
   uintptr_t high = thread->alternate_high, own = thread->stack_high;
   tri_os_mapping mapping;

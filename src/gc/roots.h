@@ -8,7 +8,13 @@
 
 #include "gc/thread.h"
 
-typedef enum tri_root_kind { TRI_ROOT_DATA, TRI_ROOT_STACK, TRI_ROOT_TLS, TRI_ROOT_REGISTERED, TRI_ROOT_WORD } tri_root_kind;
+typedef enum tri_root_kind {
+  TRI_ROOT_DATA,
+  TRI_ROOT_STACK,
+  TRI_ROOT_TLS,
+  TRI_ROOT_REGISTERED,
+  TRI_ROOT_WORD
+} tri_root_kind;
 
 typedef struct tri_root {
   uintptr_t low, high; /* word-aligned; for TRI_ROOT_WORD low is the word itself */
@@ -25,8 +31,8 @@ typedef struct tri_root_list {
 bool tri_roots_register(uintptr_t start, size_t size);
 bool tri_roots_unregister(uintptr_t start);
 
-/* In this order, during one collection: clear, then modules' data and TLS as the loader shows them, then threads. Each returns
- * false when memory for the list is out. */
+/* In this order, during one collection: clear, then modules' data and TLS as the loader shows them, then threads. Each
+ * returns false when memory for the list is out. */
 void tri_roots_clear(void);
 bool tri_roots_add_data(tri_os_range range);
 bool tri_roots_add_tls_module(size_t module_id, size_t size);

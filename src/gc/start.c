@@ -1,5 +1,5 @@
-/* start.c - see start.h. Nothing starts by itself: the first allocation or tri_init comes by here. Lock: its own, outermost;
- * the heap is not there yet, so nobody can be stopped in it. */
+/* start.c - see start.h. Nothing starts by itself: the first allocation or tri_init comes by here. Lock: its own,
+ * outermost; the heap is not there yet, so nobody can be stopped in it. */
 #include "gc/start.h"
 
 #include "gc/check.h"

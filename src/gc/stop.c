@@ -1,11 +1,11 @@
 /* stop.c - stopping the program's threads by signal. See thread.h for the protocol.
  *
- * The program may use the stop signal too. Which of the two a signal is, is told by counting ours (is_ours); the program's
- * go to what it asked for (gc/action.c). A signal of ours may be lost in one of the program's, for a thread holds one
- * pending at most: so threads that do not answer are signalled again from time to time.
+ * The program may use the stop signal too. Which of the two a signal is, is told by counting ours (is_ours); the
+ * program's go to what it asked for (gc/action.c). A signal of ours may be lost in one of the program's, for a thread
+ * holds one pending at most: so threads that do not answer are signalled again from time to time.
  *
- * Between tri_stop_begin and tri_stop_end nothing here or in the collector may call malloc, stdio or the loader: a stopped thread
- * may hold their locks. The handler allocates nothing, takes no lock and keeps errno. */
+ * Between tri_stop_begin and tri_stop_end nothing here or in the collector may call malloc, stdio or the loader: a
+ * stopped thread may hold their locks. The handler allocates nothing, takes no lock and keeps errno. */
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
@@ -26,7 +26,7 @@ static struct {
   _Atomic(uint32_t) sequence; /* odd: a stop is on. seq_cst against thread states; its release ends a stop */
   _Atomic(uint32_t) missing;  /* threads that have yet to stop; acq_rel: their saved state is seen by the collector */
   _Atomic(int) signal;        /* release when the rest is ready, pairs with tri_stop_signal */
-  _Atomic(bool) unsettled;    /* a stop was given up: signals of it may still arrive at threads we do not know. Relaxed */
+  _Atomic(bool) unsettled; /* a stop was given up: signals of it may still arrive at threads we do not know. Relaxed */
   tri_thread *collector;
   int *tasks; /* made when first needed */
 } stop TRI_OWN_DATA;
@@ -44,18 +44,23 @@ void tri_stop_unblock(void) {
 
 /* ---- the stopped thread's side ---- */
 
-/* The stack pointer is below everything of interest: the signal frame with all registers lies above it. */
-static void wait_for_end(tri_thread *thread, uint32_t sequence, uintptr_t sp) {
-  thread->sp = sp;
-  atomic_store_explicit(&thread->stopped, sequence, memory_order_release);
-  if (atomic_fetch_sub_explicit(&stop.missing, 1, memory_order_acq_rel) == 1) tri_os_wake(&stop.missing, 1);
-  while (atomic_load_explicit(&stop.sequence, memory_order_acquire) == sequence)
-    tri_os_wait(&stop.sequence, sequence, 0);
+/* Whoever succeeds at this has the thread's answer to count. */
+static bool answer(tri_thread *thread, uint32_t sequence) {
+  return atomic_compare_exchange_strong_explicit(&thread->asked, &sequence, sequence + 1, memory_order_acq_rel,
+                                                 memory_order_acquire);
 }
 
 static bool is_asked(const tri_thread *thread, uint32_t sequence) {
-  return (sequence & 1) && atomic_load_explicit(&thread->asked, memory_order_acquire) == sequence &&
-         atomic_load_explicit(&thread->stopped, memory_order_relaxed) != sequence;
+  return (sequence & 1) && atomic_load_explicit(&thread->asked, memory_order_acquire) == sequence;
+}
+
+/* The stack pointer is below everything of interest: the signal frame with all registers lies above it. */
+static void wait_for_end(tri_thread *thread, uint32_t sequence, uintptr_t sp) {
+  if (!answer(thread, sequence)) return;
+  thread->sp = sp;
+  if (atomic_fetch_sub_explicit(&stop.missing, 1, memory_order_acq_rel) == 1) tri_os_wake(&stop.missing, 1);
+  while (atomic_load_explicit(&stop.sequence, memory_order_acquire) == sequence)
+    tri_os_wait(&stop.sequence, sequence, 0);
 }
 
 static void park_here(void *argument, uintptr_t sp) {
@@ -90,7 +95,8 @@ static tri_thread *attach_in_handler(uintptr_t sp) {
   return thread;
 }
 
-/* Ours come from tgkill in this process. The program may send such signals itself: then nothing we sent is outstanding. */
+/* Ours come from tgkill in this process. The program may send such signals itself: then nothing we sent is
+ * outstanding. */
 static bool is_ours(tri_thread *thread, const siginfo_t *info) {
   if (info->si_code != SI_TKILL || info->si_pid != tri_os_process_id()) return false;
   if (!thread) return atomic_load_explicit(&stop.unsettled, memory_order_relaxed);
@@ -217,18 +223,23 @@ static bool send_signal(tri_thread *thread) {
   return tri_os_signal_thread(thread->id, tri_stop_signal()) == 0;
 }
 
+/* The thread has ended without an answer. */
+static void give_up(tri_thread *thread, uint32_t sequence) {
+  thread->gone = true;
+  if (answer(thread, sequence)) atomic_fetch_sub_explicit(&stop.missing, 1, memory_order_relaxed);
+}
+
 /* Signals a thread unless it counts as stopped. */
 static void ask(tri_thread *thread, uint32_t sequence) {
   if (atomic_load_explicit(&thread->state, memory_order_seq_cst) == TRI_THREAD_BLOCKING) return;
-  atomic_store_explicit(&thread->asked, sequence, memory_order_release);
   atomic_fetch_add_explicit(&stop.missing, 1, memory_order_relaxed);
-  if (send_signal(thread)) return;
-  thread->gone = true;
-  atomic_fetch_sub_explicit(&stop.missing, 1, memory_order_relaxed);
+  atomic_store_explicit(&thread->asked, sequence, memory_order_release);
+  if (!send_signal(thread)) give_up(thread, sequence);
 }
 
 static bool was_asked(const tri_thread *thread, uint32_t sequence) {
-  return atomic_load_explicit(&thread->asked, memory_order_relaxed) == sequence;
+  uint32_t asked = atomic_load_explicit(&thread->asked, memory_order_relaxed);
+  return asked == sequence || asked == sequence + 1;
 }
 
 /* Asks every thread that was not asked yet. Returns how many there were. */
@@ -250,17 +261,14 @@ static void forget_gone(void) {
   }
 }
 
-/* Looks after the threads that have not answered: one that ended meanwhile is gone, others are signalled again. False when
- * one blocks the signal. */
+/* Looks after the threads that have not answered: one that ended meanwhile is gone, others are signalled again. False
+ * when one blocks the signal. */
 static bool look_after_missing(uint32_t sequence) {
   bool all_can = true;
   for (tri_thread *thread = tri_threads_first(); thread; thread = thread->next) {
-    if (thread->gone || !was_asked(thread, sequence) ||
-        atomic_load_explicit(&thread->stopped, memory_order_acquire) == sequence)
-      continue;
+    if (thread->gone || !is_asked(thread, sequence)) continue;
     if (!send_signal(thread) || tri_os_task_is_kernel(thread->id)) {
-      thread->gone = true;
-      atomic_fetch_sub_explicit(&stop.missing, 1, memory_order_relaxed);
+      give_up(thread, sequence);
     } else if (tri_os_task_blocks(thread->id, tri_stop_signal())) {
       all_can = false;
     }
@@ -269,8 +277,8 @@ static bool look_after_missing(uint32_t sequence) {
 }
 
 /* Waits until every asked thread stopped. A thread that ended between signal and answer would be waited for in vain, so
- * from time to time the missing are looked up. The C library blocks all signals for moments (pthread_create, fork): only a
- * thread that still does after TRIES looks is given up on. */
+ * from time to time the missing are looked up. The C library blocks all signals for moments (pthread_create, fork):
+ * only a thread that still does after TRIES looks is given up on. */
 static bool wait_for_missing(uint32_t sequence) {
   uint64_t patience = FIRST_PATIENCE_NS;
   int tries = 0;
@@ -307,6 +315,14 @@ static bool stop_everything(uint32_t sequence) {
   }
 }
 
+/* Who answers at this moment has still to count itself. */
+static void take_back(uint32_t sequence) {
+  for (tri_thread *thread = tri_threads_first(); thread; thread = thread->next)
+    if (answer(thread, sequence)) atomic_fetch_sub_explicit(&stop.missing, 1, memory_order_relaxed);
+  while (atomic_load_explicit(&stop.missing, memory_order_acquire)) tri_os_yield();
+  atomic_store_explicit(&stop.unsettled, true, memory_order_relaxed);
+}
+
 bool tri_stop_begin(void) {
   tri_thread *self = tri_thread_known();
   tri_threads_lock();
@@ -314,7 +330,7 @@ bool tri_stop_begin(void) {
   uint32_t sequence = atomic_fetch_add_explicit(&stop.sequence, 1, memory_order_seq_cst) + 1;
   TRI_ASSERT(sequence & 1);
   if (stop_everything(sequence)) return true;
-  atomic_store_explicit(&stop.unsettled, true, memory_order_relaxed);
+  take_back(sequence);
   release_all();
   tri_threads_unlock();
   return false;

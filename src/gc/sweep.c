@@ -6,13 +6,13 @@
 #include "heap/object.h"
 
 enum {
-  BATCH = 64,                 /* spans swept per turn at the lock */
-  SCAVENGE_SHARE = 100,       /* one part in so many of a processor */
+  BATCH = 64,           /* spans swept per turn at the lock */
+  SCAVENGE_SHARE = 100, /* one part in so many of a processor */
 };
 
 static struct {
   tri_lock lock;
-  _Atomic(uint32_t) request;  /* futex word: bumped per collection. Release; pairs with the background's acquire */
+  _Atomic(uint32_t) request; /* futex word: bumped per collection. Release; pairs with the background's acquire */
   _Atomic(size_t) retain;
   _Atomic(bool) started;
   _Atomic(uint64_t) cpu;
@@ -28,8 +28,7 @@ static int sweep_some(int budget) {
 }
 
 void tri_sweep_all(void) {
-  while (sweep_some(BATCH) == BATCH) {
-  }
+  while (sweep_some(BATCH) == BATCH) {}
 }
 
 void tri_sweep_finish(void) {
@@ -51,7 +50,8 @@ static void sweep_quietly(void) {
   }
 }
 
-/* Under the lock like everything this thread does to the heap, so that a fork which holds it finds the thread at rest. */
+/* Under the lock like everything this thread does to the heap, so that a fork which holds it finds the thread at
+ * rest. */
 static bool retains_too_much(void) {
   tri_lock_take(&sweep.lock);
   tri_page_heap_figures heap = tri_page_heap_read();

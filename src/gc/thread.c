@@ -113,9 +113,10 @@ tri_thread *tri_thread_self(void) {
   return thread ? thread : (tri_thread *)tri_the_hooks.attach();
 }
 
-/* The bounds are asked for outside the lock: the C library may allocate, and we may be its allocator one day. A stop that
- * comes in between finds the thread by its id and attaches it from the handler (stop.c). A record found here may be that of
- * a thread which ended unseen and whose id was given away again: nothing in it but the cache is taken over. */
+/* The bounds are asked for outside the lock: the C library may allocate, and we may be its allocator one day. A stop
+ * that comes in between finds the thread by its id and attaches it from the handler (stop.c). A record found here may
+ * be that of a thread which ended unseen and whose id was given away again: nothing in it but the cache is taken
+ * over. */
 tri_thread *tri_thread_attach_self(void) {
   uintptr_t low = 0, high = 0;
   int saved_errno = errno;
@@ -127,7 +128,8 @@ tri_thread *tri_thread_attach_self(void) {
     thread->thread_pointer = tri_os_thread_pointer();
     thread->blocking_depth = 0;
     thread->bounds_given = false;
-    atomic_store_explicit(&thread->state, TRI_THREAD_RUNNING, memory_order_relaxed); /* no stop is on: we have the lock */
+    atomic_store_explicit(&thread->state, TRI_THREAD_RUNNING,
+                          memory_order_relaxed); /* no stop is on: we have the lock */
     if (bounded) {
       thread->stack_low = low;
       thread->stack_high = high;

@@ -1,17 +1,19 @@
 /* thread.h - the registry of the program's threads, and stopping them.
  *
- * A thread is known from its first allocation, from its interposed start, or because a stop found it in /proc/self/task. Each has
- * a tri_thread, which holds its cache and is never unmapped, only reused. States:
+ * A thread is known from its first allocation, from its interposed start, or because a stop found it in
+ * /proc/self/task. Each has a tri_thread, which holds its cache and is never unmapped, only reused. States:
  *
  *   running   anywhere in the program; the stop signal reaches it
- *   blocking  between tri_blocking_begin and _end: touches no heap, counts as stopped, must wait before it goes on. Handlers
- *             of the program that interrupt it leave the region for as long as they run (gc/action.c)
+ *   blocking  between tri_blocking_begin and _end: touches no heap, counts as stopped, must wait before it goes on.
+ *             Handlers of the program that interrupt it leave the region for as long as they run (gc/action.c)
  *
- * STOPPING (stop.c). stop.sequence is odd while a stop is on. The collector, holding TRI_RANK_REGISTRY throughout, makes it odd, then
- * reads every thread's state: blocking ones are stopped already, the others are signalled and acknowledge once each, from
- * the handler or, when stops are deferred, at the end of their slow path. A thread that leaves a blocking region writes
- * running, then reads sequence; the collector writes sequence, then reads the state (both seq_cst): one of them sees the
- * other. To attach or detach takes the registry's lock too, so no list changes while a stop is on. */
+ * STOPPING (stop.c). stop.sequence is odd while a stop is on. The collector, holding TRI_RANK_REGISTRY throughout,
+ * makes it odd, then reads every thread's state: blocking ones are stopped already, the others are asked and signalled.
+ * Each answers once, from the handler or, when stops are deferred, at the end of its slow path; a stop that is given up
+ * takes its questions back. Who answers or takes back changes asked by compare-and-swap, and counts the thread as no
+ * longer missing. A thread that leaves a blocking region writes running, then reads sequence; the collector writes
+ * sequence, then reads the state (both seq_cst): one of them sees the other. To attach or detach takes the registry's
+ * lock too, so no list changes while a stop is on. */
 #ifndef TRI_THREAD_H
 #define TRI_THREAD_H
 
@@ -32,16 +34,15 @@ typedef struct tri_thread {
   int id;
   uintptr_t stack_low, stack_high;
   uintptr_t thread_pointer;
-  uintptr_t sp;                /* while stopped: nothing of interest lies below */
+  uintptr_t sp;                            /* while stopped: nothing of interest lies below */
   uintptr_t alternate_low, alternate_high; /* the alternate signal stack in force when it stopped */
-  _Atomic(uint32_t) state;     /* seq_cst, see above */
-  _Atomic(uint32_t) asked;     /* the sequence of the last stop that signalled it: release; pairs with the handler */
-  _Atomic(uint32_t) stopped;   /* the sequence of the last stop it acknowledged: release; pairs with the collector */
-  uint32_t blocking_depth;     /* of tri_thread_blocking_begin */
-  bool bounds_given;           /* by tri_thread_attach */
-  bool gone;                   /* found to have ended during a stop, forgotten when no handler can look at the list */
-  _Atomic(uint32_t) sent;      /* stop signals sent to it, and how many its handler has seen: while they differ, */
-  _Atomic(uint32_t) received;  /* one is ours. sent: release before the signal, acquire in the handler */
+  _Atomic(uint32_t) state;                 /* seq_cst, see above */
+  _Atomic(uint32_t) asked;    /* the sequence of the last stop that asked it; one more once that is answered. acq_rel */
+  uint32_t blocking_depth;    /* of tri_thread_blocking_begin */
+  bool bounds_given;          /* by tri_thread_attach */
+  bool gone;                  /* found to have ended during a stop, forgotten when no handler can look at the list */
+  _Atomic(uint32_t) sent;     /* stop signals sent to it, and how many its handler has seen: while they differ, */
+  _Atomic(uint32_t) received; /* one is ours. sent: release before the signal, acquire in the handler */
   uint64_t registers[TRI_SAVED_REGISTERS]; /* at tri_blocking_begin */
 } tri_thread;
 
@@ -77,17 +78,17 @@ int tri_threads_expected_tasks(void);
 /* Only the forking thread lives on in the child. Locks are the caller's matter (start.c). */
 void tri_threads_after_fork_child(void);
 
-/* Blocking regions of the calling thread. enter is refused, and exit must not be called then, when the thread is in one already
- * or defers stops (a signal handler of the program may have interrupted a slow path). begin and end are what programs
- * call themselves, and nest. exit returns when no stop is on. errno may change. */
+/* Blocking regions of the calling thread. enter is refused, and exit must not be called then, when the thread is in one
+ * already or defers stops (a signal handler of the program may have interrupted a slow path). begin and end are what
+ * programs call themselves, and nest. exit returns when no stop is on. errno may change. */
 bool tri_thread_blocking_enter(tri_thread *thread);
 void tri_thread_blocking_exit(tri_thread *thread);
 void tri_thread_blocking_begin(tri_thread *thread);
 void tri_thread_blocking_end(tri_thread *thread);
 
 /* A signal handler of the program may interrupt a blocking region; it runs program code, so the thread may not count as
- * stopped meanwhile. leave keeps what the region saved and leaves it, seeing a stop through; resume takes it up again. A
- * handler that jumps out instead has left the region for good, as it should. */
+ * stopped meanwhile. leave keeps what the region saved and leaves it, seeing a stop through; resume takes it up again.
+ * A handler that jumps out instead has left the region for good, as it should. */
 typedef struct tri_blocking_state {
   uint32_t state;
   uintptr_t sp;
@@ -125,9 +126,9 @@ extern _Thread_local volatile tri_signal_counts tri_signals_seen __attribute__((
 
 enum { TRI_PARCEL_LISTS = 64 };
 
-/* A new thread's argument, from pthread_create until its start has read it (key: any address of the creator's choice), or a
- * finished thread's result until it is joined (key: its pthread_t). The C library gives a pthread_t away again as soon
- * as its thread is joined, before the joiner can say so here: hence the serial number of the thread. */
+/* A new thread's argument, from pthread_create until its start has read it (key: any address of the creator's choice),
+ * or a finished thread's result until it is joined (key: its pthread_t). The C library gives a pthread_t away again as
+ * soon as its thread is joined, before the joiner can say so here: hence the serial number of the thread. */
 typedef struct tri_thread_parcel {
   struct tri_thread_parcel *next;
   uintptr_t key;

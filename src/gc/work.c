@@ -7,13 +7,14 @@ enum { SPINS = 200 };
 
 static struct {
   tri_lock lock;
-  tri_work_buffer *full;    /* shared work */
+  tri_work_buffer *full; /* shared work */
   tri_work_buffer *unused;
   size_t made, limit;
-  int markers;              /* taking part */
-  _Atomic(int) waiting;     /* of them; written under the lock, read as a hint */
-  _Atomic(bool) over;       /* written under the lock; seq_cst against the coordinator's wait for helpers (mark.c) */
-  _Atomic(uint32_t) change; /* futex word: bumped when work is shared or the mark ends. Release; pairs with the waiters' acquire */
+  int markers;          /* taking part */
+  _Atomic(int) waiting; /* of them; written under the lock, read as a hint */
+  _Atomic(bool) over;   /* written under the lock; seq_cst against the coordinator's wait for helpers (mark.c) */
+  _Atomic(uint32_t)
+      change; /* futex word: bumped when work is shared or the mark ends. Release; pairs with the waiters' acquire */
 } work TRI_OWN_DATA = {.lock = TRI_LOCK_INIT(TRI_RANK_WORK), .over = true};
 
 void tri_work_limit(size_t buffers) { work.limit = buffers; }

@@ -1,10 +1,10 @@
 /* work.h - grey objects waiting to be scanned: buffers that markers fill, share and take from each other.
  *
- * Each marker works on buffers of its own (gc/mark.c) and puts full ones on a shared stack, where any marker takes them; a
- * marker that sees others wait gives half of what it has. Marking ends when every marker that takes part waits and the
- * stack is empty: all counts change under one lock, so that state is seen by exactly one marker, which declares the end.
- * Buffers are metadata, kept for reuse. When none can be had the caller puts the object into the grey bitmap instead, so
- * marking never fails. Lock: TRI_RANK_WORK. */
+ * Each marker works on buffers of its own (gc/mark.c) and puts full ones on a shared stack, where any marker takes
+ * them; a marker that sees others wait gives half of what it has. Marking ends when every marker that takes part waits
+ * and the stack is empty: all counts change under one lock, so that state is seen by exactly one marker, which declares
+ * the end. Buffers are metadata, kept for reuse. When none can be had the caller puts the object into the grey bitmap
+ * instead, so marking never fails. Lock: TRI_RANK_WORK. */
 #ifndef TRI_WORK_H
 #define TRI_WORK_H
 

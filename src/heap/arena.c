@@ -5,8 +5,8 @@ tri_arena tri_the_arena TRI_OWN_DATA;
 
 enum { PREFERRED_SHIFT = 40, SMALLEST_SHIFT = 26 };
 
-/* Huge pages pay for large heaps (fewer first-touch faults, fewer TLB misses while marking) and cost small ones memory that
- * is never used: the first chunks stay on small pages. docs/design/heap.md has the figures. */
+/* Huge pages pay for large heaps (fewer first-touch faults, fewer TLB misses while marking) and cost small ones memory
+ * that is never used: the first chunks stay on small pages. docs/design/heap.md has the figures. */
 static const size_t huge_threshold = 256 * TRI_MIB;
 
 static bool reserve_all(tri_arena *arena, size_t size) {

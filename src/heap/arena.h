@@ -1,7 +1,7 @@
 /* arena.h - the one range of addresses that is the heap, and the tables indexed by heap address.
  *
- * "Is it ours?" is one subtraction and one comparison. The range grows from its base in chunks of 4 MiB and never shrinks
- * (memory goes back to the system page by page, addresses do not). Beside it, per 8 KiB page:
+ * "Is it ours?" is one subtraction and one comparison. The range grows from its base in chunks of 4 MiB and never
+ * shrinks (memory goes back to the system page by page, addresses do not). Beside it, per 8 KiB page:
  *
  *   bits   one allocation bit and one mark bit per 16 bytes, a cache line each, side by side: the two lines that
  *          marking touches share a page of the system's memory. Only slot starts ever have bits.
@@ -10,9 +10,9 @@
  *   kinds  what the marker has to know of a page, packed into 32 bits (tri_page_kind).
  *   spans  the span a page belongs to.
  *
- * Bits follow the owner-swept protocol of heap/cache.h. kinds and spans are written under the page heap's lock before an object
- * of the span can be reached, and cleared when the span is freed. Allocation bits may be cleared by any thread (tri_free),
- * so they change by atomic read-modify-write, except where the world is stopped. */
+ * Bits follow the owner-swept protocol of heap/cache.h. kinds and spans are written under the page heap's lock before
+ * an object of the span can be reached, and cleared when the span is freed. Allocation bits may be cleared by any
+ * thread (tri_free), so they change by atomic read-modify-write, except where the world is stopped. */
 #ifndef TRI_ARENA_H
 #define TRI_ARENA_H
 
@@ -27,13 +27,14 @@ typedef struct tri_page_bits {
 
 typedef struct tri_arena {
   uintptr_t base;
-  _Atomic(size_t) used; /* bytes committed from base; grows only. Release at growth, acquire not needed: see tri_arena_has */
+  _Atomic(size_t)
+      used; /* bytes committed from base; grows only. Release at growth, acquire not needed: see tri_arena_has */
   tri_page_bits *bits;
   _Atomic(uint64_t) *grey;
   _Atomic(uint32_t) *kinds;
   _Atomic(tri_span *) *spans;
   size_t reserved;
-  size_t huge_from;  /* chunks from this offset on are advised to be huge pages; SIZE_MAX: none */
+  size_t huge_from; /* chunks from this offset on are advised to be huge pages; SIZE_MAX: none */
   tri_region heap_region, bits_region, grey_region, kinds_region, spans_region;
 } tri_arena;
 

@@ -21,9 +21,7 @@ void tri_cache_init(tri_cache *cache) {
 
 /* ---- small accessors ---- */
 
-static uint64_t waiting(const tri_cache_slot *slot) {
-  return atomic_load_explicit(&slot->free, memory_order_relaxed);
-}
+static uint64_t waiting(const tri_cache_slot *slot) { return atomic_load_explicit(&slot->free, memory_order_relaxed); }
 
 static tri_span *span_of(const tri_cache_slot *slot) { return atomic_load_explicit(&slot->span, memory_order_relaxed); }
 
@@ -64,13 +62,12 @@ static void clear_claimed(const tri_span *span, uintptr_t base, uint64_t claimed
   memset((void *)(base + first * TRI_GRANULE), 0, (last - first) * TRI_GRANULE + span->slot_size);
 }
 
-/* Makes the slots in claimed, which are free, the owner's. The OR is a read-modify-write because tri_free may clear other
- * bits of the word; acquire, pairs with the release of tri_free: its needs_zero is seen. */
+/* Makes the slots in claimed, which are free, the owner's. The OR is a read-modify-write because tri_free may clear
+ * other bits of the word; acquire, pairs with the release of tri_free: its needs_zero is seen. */
 static void claim(tri_cache *cache, tri_cache_slot *slot, tri_span *span, uint32_t word, uint64_t claimed,
                   uint64_t starts) {
   if (tri_unlikely(tri_the_heap.collect_every)) claimed &= -claimed; /* every allocation comes by here */
-  uint64_t before =
-      atomic_fetch_or_explicit(tri_span_alloc_word(span, word), claimed, memory_order_acquire);
+  uint64_t before = atomic_fetch_or_explicit(tri_span_alloc_word(span, word), claimed, memory_order_acquire);
   TRI_ASSERT(!(before & claimed));
   (void)before;
   uintptr_t base = span->start + (uintptr_t)word * 64 * TRI_GRANULE;
@@ -136,7 +133,8 @@ static void slot_release(tri_cache *cache, tri_cache_slot *slot) {
   if (is_stale(span)) slot_sweep(slot, span);
   uint64_t left = waiting(slot);
   if (left) {
-    /* Release: what was cleared is seen by the next claimer. The slots may have been cleared; that is not remembered. */
+    /* Release: what was cleared is seen by the next claimer. The slots may have been cleared; that is not
+     * remembered. */
     atomic_store_explicit(&span->needs_zero, 1, memory_order_relaxed);
     atomic_fetch_and_explicit(tri_span_alloc_word(span, slot->word), ~left, memory_order_release);
     cache->counts.allocated[span->size_class] -= tri_popcount(left);
@@ -183,8 +181,8 @@ static bool refill(tri_cache *cache, tri_cache_slot *slot, uint32_t bucket) {
 
 /* ---- the long way ---- */
 
-/* One collection may not help although there is garbage: other threads took what it found, or are sweeping it still. The
- * handler may have dropped objects rather than freed them, so a collection follows it, too. */
+/* One collection may not help although there is garbage: other threads took what it found, or are sweeping it still.
+ * The handler may have dropped objects rather than freed them, so a collection follows it, too. */
 TRI_COLD bool tri_cache_find_memory(size_t size, int *attempt) {
   int asked = ++*attempt - COLLECTIONS_FIRST;
   if (asked > 0 && !tri_the_hooks.out_of_memory(size, asked)) {

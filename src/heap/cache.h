@@ -8,20 +8,21 @@
  *   hand out  ctz(free), clear that bit: plain loads and stores of the owner's
  *   waiting   a claimed slot not yet handed out: allocation bit set, bit in free set
  *
- * THE OWNER-SWEPT PROTOCOL (modelled in tests/spin/owner_swept.pml). A thread may be stopped anywhere, also between reading free
- * and writing it back, when it has chosen a slot that free still shows. Hence nobody but the owner ever writes free, and
- * everything else treats what free shows as neither allocated nor free:
+ * THE OWNER-SWEPT PROTOCOL. A thread may be stopped anywhere, also between reading free
+ * and writing it back, when it has chosen a slot that free still shows. Hence nobody but the owner ever writes free,
+ * and everything else treats what free shows as neither allocated nor free:
  *
- *   stop begin  (collector, all threads stopped) clears the allocation bits of waiting slots, so that the mark sees exactly
- *               the objects that were handed out, and remembers free in at_stop
+ *   stop begin  (collector, all threads stopped) clears the allocation bits of waiting slots, so that the mark sees
+ *               exactly the objects that were handed out, and remembers free in at_stop
  *   stop end    sets those bits again. A slot the thread had just chosen is in at_stop: allocated after the mark
  *   refill      (owner) finds span epoch behind heap epoch: exchanges the bitmaps, keeping at_stop's slots of the
  *               current word, which were handed out since the mark or wait. Then it claims as ever.
- *   idle owner  when the next collection begins and the owner has not refilled, the collector does the same exchange while
- *               the owner is stopped; it touches neither free nor the current word's waiting bits
+ *   idle owner  when the next collection begins and the owner has not refilled, the collector does the same exchange
+ *               while the owner is stopped; it touches neither free nor the current word's waiting bits
  *
- * Slow paths run with defer set: the stop signal's handler then only notes the request and the path parks when it is done.
- * So a stopped thread is never inside a lock of ours, and the collector may use a stopped thread's slow-path state. */
+ * Slow paths run with defer set: the stop signal's handler then only notes the request and the path parks when it is
+ * done. So a stopped thread is never inside a lock of ours, and the collector may use a stopped thread's slow-path
+ * state. */
 #ifndef TRI_CACHE_H
 #define TRI_CACHE_H
 
@@ -34,10 +35,11 @@ enum {
   TRI_TINY_SIZE = 16,
 };
 
-/* A cache line each. All fields are the owner's; others read free, base and span (tri_cache_slot_is_waiting), hence atomic, relaxed. */
+/* A cache line each. All fields are the owner's; others read free, base and span (tri_cache_slot_is_waiting), hence
+ * atomic, relaxed. */
 typedef struct tri_cache_slot {
   _Atomic(uint64_t) free;
-  _Atomic(uintptr_t) base;  /* address of the current word's first granule */
+  _Atomic(uintptr_t) base; /* address of the current word's first granule */
   uint32_t bucket;
   uint32_t word;            /* the current word's index in the span */
   _Atomic(tri_span *) span; /* NULL: none */
@@ -49,12 +51,12 @@ typedef struct tri_cache_slot {
 typedef struct tri_cache {
   tri_cache_slot slots[TRI_CACHE_SLOTS];
   uint64_t active[(TRI_CACHE_SLOTS + 63) / 64]; /* slots that own a span */
-  _Atomic(uint32_t) defer;        /* > 0: in a slow path. Owner's; its own signal handler reads it: relaxed + signal fence */
+  _Atomic(uint32_t) defer; /* > 0: in a slow path. Owner's; its own signal handler reads it: relaxed + signal fence */
   _Atomic(uint32_t) stop_pending; /* set by the handler when it found defer set */
-  uintptr_t tiny_next;            /* free part of the current tiny block, 0: none. The block is a root: its owner may be */
-  size_t tiny_left;               /* stopped having read these two, before it has made a pointer of them */
-  ptrdiff_t claimed_bytes;        /* claimed less freed since last added to the heap's live */
-  tri_counts counts;              /* allocated counts claims: waiting slots are subtracted on reading */
+  uintptr_t tiny_next;     /* free part of the current tiny block, 0: none. The block is a root: its owner may be */
+  size_t tiny_left;        /* stopped having read these two, before it has made a pointer of them */
+  ptrdiff_t claimed_bytes; /* claimed less freed since last added to the heap's live */
+  tri_counts counts;       /* allocated counts claims: waiting slots are subtracted on reading */
   tri_span_supply supply;
 } tri_cache;
 
@@ -79,17 +81,18 @@ TRI_INLINE void *tri_cache_slot_pop(tri_cache_slot *slot) {
   if (tri_unlikely(!free)) return NULL;
   uintptr_t base = atomic_load_explicit(&slot->base, memory_order_relaxed);
   uintptr_t object = base + ((uintptr_t)__builtin_ctzll(free) << TRI_GRANULE_SHIFT);
-  __asm__("" : "+r"(object), "+r"(free)); /* the store below needs what comes out of here, so the address is there first */
+  __asm__(""
+          : "+r"(object), "+r"(free)); /* the store below needs what comes out of here, so the address is there first */
   atomic_store_explicit(&slot->free, free & (free - 1), memory_order_relaxed);
   return (void *)object;
 }
 
-/* One object of the bucket by the long way: attaches the thread, refills, collects, asks the out-of-memory handler. NULL
- * with errno ENOMEM. */
+/* One object of the bucket by the long way: attaches the thread, refills, collects, asks the out-of-memory handler.
+ * NULL with errno ENOMEM. */
 void *tri_cache_alloc_slow(uint32_t bucket);
 
-/* What to do when an allocation of size bytes failed: collect, ask the handler. True: try again. attempt starts at 0. Sets
- * errno to ENOMEM with false. Stops not deferred. */
+/* What to do when an allocation of size bytes failed: collect, ask the handler. True: try again. attempt starts at 0.
+ * Sets errno to ENOMEM with false. Stops not deferred. */
 bool tri_cache_find_memory(size_t size, int *attempt);
 
 /* Slots over TRI_BULK_ZERO_MAX are cleared when handed out; call on them before they are used, unless contents may be
@@ -98,8 +101,8 @@ void tri_cache_clear_slot(void *slot, size_t size);
 
 /* ---- deferring stops ---- */
 
-/* While it is closed (1) no thread begins a slow path: fork must find none under way (gc/fork.c). It is closed with the world
- * stopped and every thread outside its slow paths, so a relaxed look after deferring suffices. A futex word. */
+/* While it is closed (1) no thread begins a slow path: fork must find none under way (gc/fork.c). It is closed with the
+ * world stopped and every thread outside its slow paths, so a relaxed look after deferring suffices. A futex word. */
 extern _Atomic(uint32_t) tri_cache_gate;
 void tri_cache_wait_at_gate(tri_cache *cache);
 
@@ -128,8 +131,8 @@ TRI_INLINE void tri_cache_undefer(tri_cache *cache) {
 /* Frees a slot of a span that this cache owns. False when it is free already. Stops deferred. */
 bool tri_cache_free_own(tri_cache *cache, tri_cache_slot *slot, tri_span *span, uintptr_t start);
 
-/* Whether the slot waits in the cache that owns the span: free, though its allocation bit is set. Any thread; exact for the
- * owner, a good guess for others. */
+/* Whether the slot waits in the cache that owns the span: free, though its allocation bit is set. Any thread; exact for
+ * the owner, a good guess for others. */
 bool tri_cache_slot_is_waiting(tri_span *span, uintptr_t start);
 
 /* ---- for the collector; the owner is stopped (or is the caller), outside its slow paths ---- */

@@ -155,7 +155,8 @@ bool tri_central_sweep_one(uint32_t bucket) {
 
 /* ---- freeing one object ---- */
 
-/* Clears the allocation bit; acq_rel so that whoever claims the slot next sees needs_zero and the contents as they are. */
+/* Clears the allocation bit; acq_rel so that whoever claims the slot next sees needs_zero and the contents as they
+ * are. */
 static bool clear_alloc_bit(tri_span *span, uintptr_t start) {
   atomic_store_explicit(&span->needs_zero, 1, memory_order_relaxed);
   uint64_t mask = tri_bit_mask(start);

@@ -7,9 +7,10 @@
  *   132         tiny blocks: pointer-free requests under 16 bytes, several to a slot
  *   133 ..      typed: a (layout, size class) that earned spans of its own (heap/layout.h)
  *
- * Each central has four lists: {swept, unswept} x {with free slots, full}. Which index means swept follows from the parity
- * of the epoch, so the flip at the end of a mark turns every swept span into an unswept one without touching it. The flip
- * happens only when no unswept span is left. A span is swept outside the lock by the thread that took it off its list. */
+ * Each central has four lists: {swept, unswept} x {with free slots, full}. Which index means swept follows from the
+ * parity of the epoch, so the flip at the end of a mark turns every swept span into an unswept one without touching it.
+ * The flip happens only when no unswept span is left. A span is swept outside the lock by the thread that took it off
+ * its list. */
 #ifndef TRI_CENTRAL_H
 #define TRI_CENTRAL_H
 
@@ -31,8 +32,8 @@ uint32_t tri_central_count(void);
 uint32_t tri_central_class(uint32_t bucket);
 size_t tri_central_bytes(void); /* committed: part of OtherSys */
 
-/* A span of the bucket with at least one free slot, in state swept, the caller's: swept now if need be, or fresh. NULL when
- * memory is out. */
+/* A span of the bucket with at least one free slot, in state swept, the caller's: swept now if need be, or fresh. NULL
+ * when memory is out. */
 tri_span *tri_central_take(uint32_t bucket, tri_span_supply *supply);
 
 /* Takes back a swept span that is the caller's: lists it, or frees its pages when it holds nothing. */

@@ -1,7 +1,8 @@
 /* counts.h - how many objects were allocated and freed, by class.
  *
- * Allocations are counted by the thread's cache when it claims slots (heap/cache.h); what sweeping frees and large objects
- * are counted here, in relaxed atomics shared by all. Figures are sums: mallocs = claimed - waiting in caches. */
+ * Allocations are counted by the thread's cache when it claims slots (heap/cache.h); what sweeping frees and large
+ * objects are counted here, in relaxed atomics shared by all. Figures are sums: mallocs = claimed - waiting in
+ * caches. */
 #ifndef TRI_COUNTS_H
 #define TRI_COUNTS_H
 

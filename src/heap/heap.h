@@ -1,9 +1,9 @@
 /* heap.h - what the parts of the heap share: the epoch, how much is live, the debugging switches, and the hooks through
  * which the heap reaches the collector, which it may not include.
  *
- * epoch counts collections; it changes only while the world is stopped, at the end of a mark, and every span then is unswept.
- * live is the estimate that starts collections: what the last mark found plus what was claimed since, in bytes. It is
- * advanced in steps of a span refill (runtime/mcache.go:refill does the same), never per object. */
+ * epoch counts collections; it changes only while the world is stopped, at the end of a mark, and every span then is
+ * unswept. live is the estimate that starts collections: what the last mark found plus what was claimed since, in
+ * bytes. It is advanced in steps of a span refill (runtime/mcache.go:refill does the same), never per object. */
 #ifndef TRI_HEAP_H
 #define TRI_HEAP_H
 
@@ -15,11 +15,11 @@ enum { TRI_POISON_BYTE = 0xdb };
 
 typedef struct tri_heap {
   _Atomic(uint32_t) epoch; /* release at the flip, which happens while every reader is stopped: relaxed reads suffice */
-  _Atomic(ptrdiff_t) live;    /* relaxed: a statistic that triggers; briefly negative when frees are counted first */
+  _Atomic(ptrdiff_t) live; /* relaxed: a statistic that triggers; briefly negative when frees are counted first */
   _Atomic(ptrdiff_t) trigger; /* live at which a collection starts; PTRDIFF_MAX: never */
-  bool started;            /* set under the start lock; read through the caches, which exist only after it */
-  bool poison;             /* TRICOLOR_DEBUG=poison: overwrite what is swept or freed */
-  uint32_t collect_every;  /* TRICOLOR_DEBUG=gcevery: collect each so many allocations; 0: off */
+  bool started;               /* set under the start lock; read through the caches, which exist only after it */
+  bool poison;                /* TRICOLOR_DEBUG=poison: overwrite what is swept or freed */
+  uint32_t collect_every;     /* TRICOLOR_DEBUG=gcevery: collect each so many allocations; 0: off */
 } tri_heap;
 
 extern tri_heap tri_the_heap;
@@ -30,12 +30,13 @@ TRI_INLINE bool tri_heap_wants_collection(void) {
          atomic_load_explicit(&tri_the_heap.trigger, memory_order_relaxed);
 }
 
-/* The collector's half: attach is set before main (api/link.c), the others when the heap starts (gc/cycle.c). All may block or park the calling thread. */
+/* The collector's half: attach is set before main (api/link.c), the others when the heap starts (gc/cycle.c). All may
+ * block or park the calling thread. */
 typedef struct tri_heap_hooks {
-  struct tri_cache *(*attach)(void);  /* the calling thread's cache; starts the heap if need be; NULL: no memory */
-  void (*collect)(void);              /* a collection because the heap has grown; not while stops are deferred */
-  bool (*collect_for_memory)(void);   /* one because memory ran out; false when one just did not help */
-  void (*park)(struct tri_cache *);   /* a stop was asked for while it was deferred */
+  struct tri_cache *(*attach)(void); /* the calling thread's cache; starts the heap if need be; NULL: no memory */
+  void (*collect)(void);             /* a collection because the heap has grown; not while stops are deferred */
+  bool (*collect_for_memory)(void);  /* one because memory ran out; false when one just did not help */
+  void (*park)(struct tri_cache *);  /* a stop was asked for while it was deferred */
   bool (*out_of_memory)(size_t size, int attempt); /* the program's handler; true: try again */
 } tri_heap_hooks;
 extern tri_heap_hooks tri_the_hooks;

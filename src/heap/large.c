@@ -1,7 +1,8 @@
 /* large.c - objects over 32 KiB: a span of whole pages each.
  *
- * Owns the two lists of large spans; which one is swept follows from the epoch's parity, as in central.c. Lock: the lists'
- * own, of rank TRI_RANK_CENTRAL. An object's only bits are at its start. Follows runtime/mcache.go:allocLarge. */
+ * Owns the two lists of large spans; which one is swept follows from the epoch's parity, as in central.c. Lock: the
+ * lists' own, of rank TRI_RANK_CENTRAL. An object's only bits are at its start. Follows
+ * runtime/mcache.go:allocLarge. */
 #include <errno.h>
 #include <string.h>
 

@@ -47,7 +47,8 @@ static uint32_t add(uint32_t *head, size_t words, const uint64_t *map, size_t ma
   uint64_t *copy = tri_meta_alloc(TRI_META_OTHER, map_words * sizeof *map);
   if (!layout || !copy) return TRI_LAYOUT_FAILED;
   memcpy(copy, map, map_words * sizeof *map);
-  *layout = (tri_layout){.element_words = (uint32_t)words, .map_words = (uint32_t)map_words, .map = copy, .next = *head};
+  *layout =
+      (tri_layout){.element_words = (uint32_t)words, .map_words = (uint32_t)map_words, .map = copy, .next = *head};
   uint32_t number = layout_table.count++;
   if (number < TRI_LAYOUT_SHORT && map_words == 1) tri_layout_shorts[number] = (tri_layout_short){map[0], words * 8};
   atomic_store_explicit(&layout_table.layouts[number], layout, memory_order_release);

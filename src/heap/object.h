@@ -10,18 +10,20 @@ typedef struct tri_object {
   tri_span *span;
 } tri_object;
 
-/* The allocated object that contains address (its end excluded). False when there is none. Any thread; the caller keeps the
- * object alive if it matters. O(1). */
+/* The allocated object that contains address (its end excluded). False when there is none. Any thread; the caller keeps
+ * the object alive if it matters. O(1). */
 bool tri_object_find(uintptr_t address, tri_object *object);
 
-/* The slot start that address lies in, allocated or not; 0 for addresses outside spans, in a span's tail. The marker's. */
+/* The slot start that address lies in, allocated or not; 0 for addresses outside spans, in a span's tail. The
+ * marker's. */
 TRI_INLINE uintptr_t tri_object_slot_start(uintptr_t address, uint32_t kind) {
   if (tri_unlikely(kind & TRI_KIND_LARGE)) {
     const tri_span *span = tri_span_of(address);
     return span ? span->start : 0;
   }
   uint32_t size_class = tri_kind_class(kind);
-  uintptr_t span_start = (address & ~(uintptr_t)(TRI_PAGE_SIZE - 1)) - ((uintptr_t)tri_kind_offset(kind) << TRI_PAGE_SHIFT);
+  uintptr_t span_start =
+      (address & ~(uintptr_t)(TRI_PAGE_SIZE - 1)) - ((uintptr_t)tri_kind_offset(kind) << TRI_PAGE_SHIFT);
   uint32_t index = tri_size_class_slot(size_class, (uint32_t)(address - span_start));
   if (tri_unlikely(index >= tri_size_classes[size_class].slots)) return 0;
   return span_start + (uintptr_t)index * tri_size_classes[size_class].size;
@@ -41,7 +43,13 @@ bool tri_large_sweep_one(void);
 
 /* ---- freeing ---- */
 
-typedef enum tri_free_result { TRI_FREED, TRI_FREE_SHARED, TRI_FREE_NOT_OURS, TRI_FREE_INTERIOR, TRI_FREE_TWICE } tri_free_result;
+typedef enum tri_free_result {
+  TRI_FREED,
+  TRI_FREE_SHARED,
+  TRI_FREE_NOT_OURS,
+  TRI_FREE_INTERIOR,
+  TRI_FREE_TWICE
+} tri_free_result;
 
 /* Frees the object that starts at address. Attaches nothing: the calling thread's cache must exist. */
 tri_free_result tri_object_free(uintptr_t address);

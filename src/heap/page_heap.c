@@ -1,7 +1,9 @@
-/* page_heap.c - spans made from pages and taken apart again; the page allocator's lock; memory going back to the system.
+/* page_heap.c - spans made from pages and taken apart again; the page allocator's lock; memory going back to the
+ * system.
  *
- * Owns: the tri_pages tables, the free span descriptors, the figures of the heap by pages. Lock: TRI_RANK_PAGES guards all
- * three, except the used_pages and span counters, which are relaxed statistics. Follows runtime/mheap.go (allocSpan, grow). */
+ * Owns: the tri_pages tables, the free span descriptors, the figures of the heap by pages. Lock: TRI_RANK_PAGES guards
+ * all three, except the used_pages and span counters, which are relaxed statistics. Follows runtime/mheap.go
+ * (allocSpan, grow). */
 #include <string.h>
 
 #include "heap/heap.h"

@@ -35,7 +35,8 @@ bool tri_meta_init(size_t heap_reserved) {
   static const char *const names[TRI_META_KINDS] = {"tricolor: spans", "tricolor: caches", "tricolor: work",
                                                     "tricolor: other"};
   for (int kind = 0; kind < TRI_META_KINDS; kind++)
-    if (!tri_region_reserve(&meta.regions[kind], tri_max(heap_reserved / 16, 64 * TRI_MIB), TRI_CACHE_LINE, names[kind]))
+    if (!tri_region_reserve(&meta.regions[kind], tri_max(heap_reserved / 16, 64 * TRI_MIB), TRI_CACHE_LINE,
+                            names[kind]))
       return false;
   return true;
 }

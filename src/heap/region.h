@@ -1,9 +1,11 @@
-/* region.h - reserved address space that is committed from its start as it is needed, and the library's own memory in it.
+/* region.h - reserved address space that is committed from its start as it is needed, and the library's own memory in
+ * it.
  *
  * Every byte the library obtains from the system belongs to one region: the heap itself, the tables indexed by heap
- * address, and metadata by kind. The parts of Sys are sums of committed region bytes, so they are exact by construction and
- * can be held against /proc/self/smaps, where the regions carry their names. Metadata is never given back; who needs
- * less keeps a free list. Lock: TRI_RANK_META inside tri_meta_alloc; tri_region_extend is the caller's to serialise. */
+ * address, and metadata by kind. The parts of Sys are sums of committed region bytes, so they are exact by construction
+ * and can be held against /proc/self/smaps, where the regions carry their names. Metadata is never given back; who
+ * needs less keeps a free list. Lock: TRI_RANK_META inside tri_meta_alloc; tri_region_extend is the caller's to
+ * serialise. */
 #ifndef TRI_REGION_H
 #define TRI_REGION_H
 

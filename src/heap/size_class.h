@@ -10,18 +10,19 @@
 
 enum {
   TRI_CLASS_COUNT = TRI_SIZE_CLASS_COUNT,
-  TRI_SMALL_MAX = 32768,      /* larger objects are whole pages */
+  TRI_SMALL_MAX = 32768,       /* larger objects are whole pages */
   TRI_CLASS_LOOKUP_MAX = 1024, /* up to here classes are found by steps of 16, above by steps of 128 */
-  TRI_BULK_ZERO_MAX = 1024,   /* slots up to here are cleared when their bitmap word is claimed, larger ones when handed out */
+  TRI_BULK_ZERO_MAX =
+      1024, /* slots up to here are cleared when their bitmap word is claimed, larger ones when handed out */
 };
 
 typedef struct tri_size_class {
   uint32_t size;
-  uint32_t magic;    /* slot index = (offset in span * magic) >> 32, exact for every offset (a test checks them all) */
+  uint32_t magic; /* slot index = (offset in span * magic) >> 32, exact for every offset (a test checks them all) */
   uint16_t slots;
   uint8_t pages;
-  uint8_t step;      /* granules by which the first slot start moves back from one bitmap word to the next; sizes < 1 KiB */
-  uint64_t starts;   /* slot starts in a bitmap word whose first granule is one */
+  uint8_t step; /* granules by which the first slot start moves back from one bitmap word to the next; sizes < 1 KiB */
+  uint64_t starts; /* slot starts in a bitmap word whose first granule is one */
 } tri_size_class;
 
 extern const tri_size_class tri_size_classes[TRI_CLASS_COUNT];

@@ -46,8 +46,8 @@ static void poison_freed(const tri_span *span, size_t word, uint64_t freed) {
 }
 
 /* One word; returns the freed bits. Relaxed: the exchange is ordered by the caller's ownership of the span, and a
- * concurrent tri_free only clears allocation bits. A mark may outlive its allocation bit (freed since the mark), so marks are
- * cleared whatever the allocation word says. */
+ * concurrent tri_free only clears allocation bits. A mark may outlive its allocation bit (freed since the mark), so
+ * marks are cleared whatever the allocation word says. */
 TRI_INLINE uint64_t exchange_word(_Atomic(uint64_t) *alloc, _Atomic(uint64_t) *mark, uint64_t also) {
   uint64_t keep = atomic_load_explicit(mark, memory_order_relaxed);
   if (keep) atomic_store_explicit(mark, 0, memory_order_relaxed);

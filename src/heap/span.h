@@ -1,7 +1,7 @@
 /* span.h - a run of pages that holds objects of one size class and one layout, or one large object.
  *
- * The counterpart of Go's mspan (runtime/mheap.go). A span's objects are described by the side bitmaps (heap/arena.h) alone;
- * nothing of ours is inside it. It is, at any time, in exactly one state:
+ * The counterpart of Go's mspan (runtime/mheap.go). A span's objects are described by the side bitmaps (heap/arena.h)
+ * alone; nothing of ours is inside it. It is, at any time, in exactly one state:
  *
  *   free      no pages; the descriptor waits for reuse
  *   central   on a list of its central (heap/central.h), whose lock guards everything in it
@@ -10,8 +10,8 @@
  *             slot's word; its owner exchanges its bitmaps at refill when it finds the epoch has moved on
  *   large     on the list of large objects
  *
- * epoch says which collection's marks the allocation bits reflect. epoch == heap epoch: swept. epoch + 1 == heap epoch: the
- * mark bits of the last collection still wait to be exchanged. No other value can occur: a collection begins by
+ * epoch says which collection's marks the allocation bits reflect. epoch == heap epoch: swept. epoch + 1 == heap epoch:
+ * the mark bits of the last collection still wait to be exchanged. No other value can occur: a collection begins by
  * sweeping what is left. */
 #ifndef TRI_SPAN_H
 #define TRI_SPAN_H
@@ -36,12 +36,13 @@ struct tri_span {
   size_t page_count;
   size_t slot_size;
   uint32_t slots;
-  uint32_t live;         /* allocated slots when last counted: exact while swept and central */
-  uint32_t bucket;       /* which central (heap/central.h) */
+  uint32_t live;   /* allocated slots when last counted: exact while swept and central */
+  uint32_t bucket; /* which central (heap/central.h) */
   uint32_t layout;
-  _Atomic(uint32_t) epoch;      /* written by whoever sweeps; relaxed: ordered by the lock or the ownership that goes with it */
+  _Atomic(uint32_t)
+      epoch; /* written by whoever sweeps; relaxed: ordered by the lock or the ownership that goes with it */
   _Atomic(uint8_t) state;
-  _Atomic(uint8_t) needs_zero;  /* some free slot may hold old contents */
+  _Atomic(uint8_t) needs_zero; /* some free slot may hold old contents */
   uint8_t size_class;
   bool noscan;
   _Atomic(struct tri_cache_slot *) owner; /* while cached */
@@ -78,16 +79,16 @@ TRI_INLINE _Atomic(uint64_t) *tri_span_mark_word(const tri_span *span, size_t wo
 /* Objects allocated by the bits. */
 uint32_t tri_span_count(const tri_span *span);
 
-/* Sweeps a small span: allocation bits become the mark bits (those set in also stay as well in word also_word), the mark
- * bits become zero. The caller owns the span. Bits cleared meanwhile by tri_free stay clear. Returns how many objects
- * that freed and sets live. Poisons what it frees in poison mode. */
+/* Sweeps a small span: allocation bits become the mark bits (those set in also stay as well in word also_word), the
+ * mark bits become zero. The caller owns the span. Bits cleared meanwhile by tri_free stay clear. Returns how many
+ * objects that freed and sets live. Poisons what it frees in poison mode. */
 uint32_t tri_span_exchange(tri_span *span, size_t also_word, uint64_t also);
 
 /* ---- the page heap: spans from pages ---- */
 
 typedef struct tri_span_request {
   size_t page_count;
-  size_t alignment;    /* of the start, in pages; 1 mostly */
+  size_t alignment; /* of the start, in pages; 1 mostly */
   size_t slot_size;
   uint32_t slots;
   uint32_t size_class; /* 0: large */
@@ -96,15 +97,15 @@ typedef struct tri_span_request {
   bool noscan;
 } tri_span_request;
 
-/* What a thread keeps at hand to make small spans without a lock: pages of either kind, and descriptors. The owner's, in its
- * slow paths only; the collector flushes it while the thread is stopped. */
+/* What a thread keeps at hand to make small spans without a lock: pages of either kind, and descriptors. The owner's,
+ * in its slow paths only; the collector flushes it while the thread is stopped. */
 typedef struct tri_span_supply {
   tri_page_cache pages[TRI_PAGES_KINDS];
   tri_span *descriptors; /* linked by next */
 } tri_span_supply;
 
-/* A new span in state swept, pages assigned and published; grows the arena as needed. supply may be NULL. NULL when memory is
- * out. Takes TRI_RANK_PAGES. */
+/* A new span in state swept, pages assigned and published; grows the arena as needed. supply may be NULL. NULL when
+ * memory is out. Takes TRI_RANK_PAGES. */
 tri_span *tri_span_create(const tri_span_request *request, tri_span_supply *supply);
 
 /* Gives the pages of a span in state swept back; clears its bits. */
@@ -123,7 +124,7 @@ typedef struct tri_page_heap_figures {
   size_t used_bytes;     /* in spans: HeapInuse */
   size_t released_bytes; /* HeapReleased */
   size_t spans_in_use;
-  size_t table_bytes;    /* of the page allocator: part of GCSys */
+  size_t table_bytes; /* of the page allocator: part of GCSys */
 } tri_page_heap_figures;
 tri_page_heap_figures tri_page_heap_read(void);
 

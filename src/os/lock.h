@@ -1,8 +1,8 @@
 /* lock.h - the library's mutual exclusion: a futex lock with a rank.
  *
- * Follows Drepper, "Futexes Are Tricky" (mutex 2). Locks are taken in ascending rank only; assertion builds check it with a
- * thread-local set of held ranks, so the order below is data, not folklore (as runtime/lockrank.go). A thread of the
- * program holds a lock only while stops are deferred (heap/cache.h): nobody is ever stopped inside one. */
+ * Follows Drepper, "Futexes Are Tricky" (mutex 2). Locks are taken in ascending rank only; assertion builds check it
+ * with a thread-local set of held ranks, so the order below is data, not folklore (as runtime/lockrank.go). A thread of
+ * the program holds a lock only while stops are deferred (heap/cache.h): nobody is ever stopped inside one. */
 #ifndef TRI_OS_LOCK_H
 #define TRI_OS_LOCK_H
 
@@ -25,10 +25,11 @@ typedef struct tri_lock {
   uint32_t rank;
 } tri_lock;
 
-#define TRI_LOCK_INIT(lock_rank) {.state = 0, .rank = (lock_rank)}
+#define TRI_LOCK_INIT(lock_rank)                                                                                       \
+  { .state = 0, .rank = (lock_rank) }
 
-/* Whether this thread may hold a lock of the heap's now: it is none of the program's, or defers stops. Asked in assertion
- * builds for every rank above TRI_RANK_REGISTRY (whose holder nobody stops). Set by the gc layer. */
+/* Whether this thread may hold a lock of the heap's now: it is none of the program's, or defers stops. Asked in
+ * assertion builds for every rank above TRI_RANK_REGISTRY (whose holder nobody stops). Set by the gc layer. */
 extern bool (*tri_lock_may_hold)(void);
 
 void tri_lock_wait(tri_lock *lock);
@@ -45,8 +46,8 @@ void tri_lock_check_order(const tri_lock *lock, bool taking);
 TRI_INLINE void tri_lock_take(tri_lock *lock) {
   TRI_LOCK_CHECK(lock, true);
   uint32_t free = 0;
-  if (tri_unlikely(!atomic_compare_exchange_strong_explicit(&lock->state, &free, 1, memory_order_acquire,
-                                                            memory_order_relaxed)))
+  if (tri_unlikely(
+          !atomic_compare_exchange_strong_explicit(&lock->state, &free, 1, memory_order_acquire, memory_order_relaxed)))
     tri_lock_wait(lock);
 }
 

@@ -1,7 +1,7 @@
 /* prof/memstats.c - runtime/mstats.go's figures from ours.
  *
- * Objects: claimed slots less those that wait in caches, less freed ones. Bytes follow from objects by class. Sys parts are
- * the committed sizes of the regions (heap/region.h), so they add up by construction. */
+ * Objects: claimed slots less those that wait in caches, less freed ones. Bytes follow from objects by class. Sys parts
+ * are the committed sizes of the regions (heap/region.h), so they add up by construction. */
 #include "prof/memstats.h"
 
 #include <string.h>
@@ -84,7 +84,8 @@ static void fill_collections(tri_memstats *stats) {
   stats->EnableGC = true;
 }
 
-/* The page heap's lock is held only while stops are deferred, the registry's and the cycle's only while they are not. */
+/* The page heap's lock is held only while stops are deferred, the registry's and the cycle's only while they are
+ * not. */
 void tri_memstats_collect(tri_memstats *stats) {
   memset(stats, 0, sizeof *stats);
   fill_objects(stats);

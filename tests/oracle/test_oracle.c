@@ -1,10 +1,10 @@
 /* test_oracle.c - random programs run on the heap and, beside it, on a model that knows the whole graph of objects.
  *
- * The model keeps every address disguised, so the collector sees only the roots and links that the program of random operations
- * made: roots in static data, in thread-local storage and in a registered block, pointers to the start and into the
- * middle. After each collection every object that the model can reach must be intact, and what it cannot reach must be
- * gone, but for a tenth that stale words may hold. Each run is a child process; one that fails is cut down to the few
- * operations that still fail, and those are printed. */
+ * The model keeps every address disguised, so the collector sees only the roots and links that the program of random
+ * operations made: roots in static data, in thread-local storage and in a registered block, pointers to the start and
+ * into the middle. After each collection every object that the model can reach must be intact, and what it cannot reach
+ * must be gone, but for a tenth that stale words may hold. Each run is a child process; one that fails is cut down to
+ * the few operations that still fail, and those are printed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -421,7 +421,8 @@ static void do_copy_root(machine *m, const op *o) {
   set_root(m, (int)(o->b % ROOTS), id, m->objects[id].tiny || !size ? 0 : o->c % 4 ? o->c % size : size);
 }
 
-/* Calls for every root and every link of a reachable object that leads to id: gives them the new address, or clears them. */
+/* Calls for every root and every link of a reachable object that leads to id: gives them the new address, or clears
+ * them. */
 static void redirect(machine *m, int id, bool clear) {
   size_t size = m->objects[id].size;
   reach(m);
@@ -595,42 +596,42 @@ static void run_seeds(int count, int threads, const char *debug) {
 
 static void test_one_thread(void **state) {
   (void)state;
-  run_seeds(6, 1, "TRICOLOR_DEBUG=");
+  run_seeds(4, 1, "TRICOLOR_DEBUG=");
 }
 
 static void test_one_thread_checked(void **state) {
   (void)state;
-  run_seeds(4, 1, "TRICOLOR_DEBUG=check=1,poison=1");
+  run_seeds(2, 1, "TRICOLOR_DEBUG=check=1,poison=1");
 }
 
 static void test_collecting_every_50(void **state) {
   (void)state;
-  run_seeds(3, 1, "TRICOLOR_DEBUG=check=1,poison=1,gcevery=50");
+  run_seeds(2, 1, "TRICOLOR_DEBUG=check=1,poison=1,gcevery=50");
 }
 
 static void test_one_work_buffer(void **state) {
   (void)state;
-  run_seeds(3, 1, "TRICOLOR_DEBUG=check=1,workbufs=1");
+  run_seeds(2, 1, "TRICOLOR_DEBUG=check=1,workbufs=1");
 }
 
 static void test_two_threads(void **state) {
   (void)state;
-  run_seeds(6, 2, "TRICOLOR_DEBUG=");
+  run_seeds(4, 2, "TRICOLOR_DEBUG=");
 }
 
 static void test_two_threads_checked(void **state) {
   (void)state;
-  run_seeds(3, 2, "TRICOLOR_DEBUG=check=1,poison=1");
+  run_seeds(2, 2, "TRICOLOR_DEBUG=check=1,poison=1");
 }
 
 static void test_two_threads_collecting_every_50(void **state) {
   (void)state;
-  run_seeds(2, 2, "TRICOLOR_DEBUG=check=1,poison=1,gcevery=50");
+  run_seeds(1, 2, "TRICOLOR_DEBUG=check=1,poison=1,gcevery=50");
 }
 
 static void test_two_threads_one_work_buffer(void **state) {
   (void)state;
-  run_seeds(2, 2, "TRICOLOR_DEBUG=check=1,workbufs=1");
+  run_seeds(1, 2, "TRICOLOR_DEBUG=check=1,workbufs=1");
 }
 
 /* The fault loses an object of the first collection: by then there should be a graph. */

@@ -194,17 +194,17 @@ static void test_stress(void **state) {
 
 static void test_stress_checked(void **state) {
   (void)state;
-  run("TRICOLOR_DEBUG=check=1,poison=1", 10000);
+  run("TRICOLOR_DEBUG=check=1,poison=1", 6000);
 }
 
 static void test_stress_one_work_buffer(void **state) {
   (void)state;
-  run("TRICOLOR_DEBUG=check=1,workbufs=1", 8000);
+  run("TRICOLOR_DEBUG=check=1,workbufs=1", 5000);
 }
 
 static void test_stress_collecting_every_20(void **state) {
   (void)state;
-  run("TRICOLOR_DEBUG=check=1,poison=1,gcevery=20", 1500);
+  run("TRICOLOR_DEBUG=check=1,poison=1,gcevery=20", 300);
 }
 
 int main(void) {

@@ -1,8 +1,9 @@
-/* test_threads_hold.c - a pointer is found wherever a thread may keep it, however the thread was made and whatever it is doing.
+/* test_threads_hold.c - a pointer is found wherever a thread may keep it, however the thread was made and whatever it
+ * is doing.
  *
- * Every case follows one script. The thread is given objects that nobody else knows of, keeps them in one place, and waits;
- * collections must leave them. Then it drops them and waits again; collections must take them, or the case would prove
- * nothing. (A stale word here and there may keep a few.) Each case is a process of its own, with poison=1. */
+ * Every case follows one script. The thread is given objects that nobody else knows of, keeps them in one place, and
+ * waits; collections must leave them. Then it drops them and waits again; collections must take them, or the case would
+ * prove nothing. (A stale word here and there may keep a few.) Each case is a process of its own, with poison=1. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -189,10 +190,10 @@ static void run_case(void *argument) {
   if (how != EARLY && how != EARLY_ALL_BLOCKED) start_heap();
   script.all_blocked = how == EARLY_ALL_BLOCKED || how == ALL_BLOCKED;
   switch (how) {
-    case BY_LIBRARY: start_by_library(&thread); break;
-    case INHERITED_MASK: start_with_mask(&thread); break;
-    case DETACHED: start_detached(&thread); break;
-    default: CHILD_CHECK(pthread_create(&thread, NULL, play_holder, NULL) == 0);
+  case BY_LIBRARY: start_by_library(&thread); break;
+  case INHERITED_MASK: start_with_mask(&thread); break;
+  case DETACHED: start_detached(&thread); break;
+  default: CHILD_CHECK(pthread_create(&thread, NULL, play_holder, NULL) == 0);
   }
   step_await(&script.theirs, BORN);
   start_heap();
@@ -357,9 +358,7 @@ static void install_on_alternate(void (*handler)(int)) {
   CHILD_CHECK(sigaction(SIGUSR1, &action, NULL) == 0);
 }
 
-static bool on_alternate(const void *address) {
-  return (uintptr_t)address - (uintptr_t)alternate < sizeof alternate;
-}
+static bool on_alternate(const void *address) { return (uintptr_t)address - (uintptr_t)alternate < sizeof alternate; }
 
 static void wait_in_handler(int signal_) {
   (void)signal_;
@@ -408,8 +407,8 @@ static void test_alternate_stack(void **state) {
 
 #ifdef __x86_64__
 
-/* Moves the word at *place to a vector register without another register seeing it, clears it there, and waits until *step has
- * reached number. The pointer is back at *place afterwards. */
+/* Moves the word at *place to a vector register without another register seeing it, clears it there, and waits until
+ * *step has reached number. The pointer is back at *place afterwards. */
 #define DEFINE_WAIT_IN(name, load, store)                                                                              \
   __attribute__((noinline)) static void name(void *volatile *place, test_step *step, uint32_t number) {                \
     __asm__ volatile(load "movq $0, (%0)\n"                                                                            \
@@ -434,7 +433,8 @@ DEFINE_WAIT_IN(wait_in_ymm,
 
 typedef void vector_wait(void *volatile *place, test_step *step, uint32_t number);
 
-/* One object in the register; the others are dropped, and stand for the proof that there was nothing else to be found. */
+/* One object in the register; the others are dropped, and stand for the proof that there was nothing else to be
+ * found. */
 static void *volatile vector_home;
 
 static void *play_vector(void *wait) {

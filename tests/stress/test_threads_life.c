@@ -1,4 +1,5 @@
-/* test_threads_life.c - pointers on their way into a thread and out of it, and what is left of a thread that has ended. */
+/* test_threads_life.c - pointers on their way into a thread and out of it, and what is left of a thread that has
+ * ended. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -154,7 +155,6 @@ static void run_let_go(void *unused) {
   }
   collect();
   for (int i = 0; i < RESULTS; i++) living += hidden_lives(objects[i]);
-  if (living > FEW && getenv("HANG")) for (;;) sleep(1);
   if (living > FEW) child_fail("%d of %d arguments are kept by threads that let go of them", living, RESULTS);
   step_reach(&may_end, 1);
   for (int i = 0; i < RESULTS; i++) CHILD_CHECK(pthread_join(threads[i], NULL) == 0);
@@ -200,12 +200,12 @@ static int join_somehow(pthread_t thread, void **result) {
   clock_gettime(now.then == CLOCKJOIN ? CLOCK_MONOTONIC : CLOCK_REALTIME, &late);
   late.tv_sec += 1000;
   switch (now.then) {
-    case TRYJOIN:
-      while ((error = pthread_tryjoin_np(thread, result)) == EBUSY) sched_yield();
-      return error;
-    case TIMEDJOIN: return pthread_timedjoin_np(thread, result, &late);
-    case CLOCKJOIN: return pthread_clockjoin_np(thread, result, CLOCK_MONOTONIC, &late);
-    default: return pthread_join(thread, result);
+  case TRYJOIN:
+    while ((error = pthread_tryjoin_np(thread, result)) == EBUSY) sched_yield();
+    return error;
+  case TIMEDJOIN: return pthread_timedjoin_np(thread, result, &late);
+  case CLOCKJOIN: return pthread_clockjoin_np(thread, result, CLOCK_MONOTONIC, &late);
+  default: return pthread_join(thread, result);
   }
 }
 

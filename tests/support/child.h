@@ -1,7 +1,8 @@
-/* child.h - running a piece of a test in a forked child, with an environment of its own and its standard error captured.
+/* child.h - running a piece of a test in a forked child, with an environment of its own and its standard error
+ * captured.
  *
- * The parent must not have started the heap: a forked child would inherit it. So a program either uses children alone, or
- * the heap alone. */
+ * The parent must not have started the heap: a forked child would inherit it. So a program either uses children alone,
+ * or the heap alone. */
 #ifndef TEST_CHILD_H
 #define TEST_CHILD_H
 
@@ -12,9 +13,9 @@ typedef struct child_result {
   char text[8192];
 } child_result;
 
-/* Runs body(argument) in a child; leaving body is exit status 0. environment: "NAME=value" strings up to a NULL, or NULL. The
- * child is ended by SIGALRM after so many seconds: a hang is a failure, not a verdict by time. */
-enum { CHILD_PATIENCE = 60 };
+/* Runs body(argument) in a child; leaving body is exit status 0. environment: "NAME=value" strings up to a NULL, or
+ * NULL. The child is ended by SIGALRM after so many seconds: a hang is a failure, not a verdict by time. */
+enum { CHILD_PATIENCE = 240 };
 child_result child_run(void (*body)(void *), void *argument, const char *const *environment);
 
 bool child_succeeded(const child_result *result);

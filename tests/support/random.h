@@ -1,5 +1,5 @@
-/* random.h - random numbers that a seed repeats (Steele, Lea and Flood, "Fast splittable pseudorandom number generators",
- * 2014), and the seed itself: TEST_SEED, or the given one. */
+/* random.h - random numbers that a seed repeats (Steele, Lea and Flood, "Fast splittable pseudorandom number
+ * generators", 2014), and the seed itself: TEST_SEED, or the given one. */
 #ifndef TEST_RANDOM_H
 #define TEST_RANDOM_H
 

@@ -44,7 +44,8 @@ static inline void await_asleep(int id) {
   snprintf(path, sizeof path, "/proc/self/task/%d/stat", id);
   for (;;) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    long got = fd < 0 ? -1 : syscall(SYS_read, fd, text, sizeof text - 1); /* bare, as all that helps: only tests block */
+    long got =
+        fd < 0 ? -1 : syscall(SYS_read, fd, text, sizeof text - 1); /* bare, as all that helps: only tests block */
     close(fd);
     if (got > 0) {
       text[got] = 0;
@@ -69,7 +70,8 @@ typedef struct hidden {
 
 static inline void *hidden_reveal(hidden object) { return (void *)~object.disguised; }
 
-/* A new object, of which only *home knows. Not inlined, and see forget_stack: no copy must be left in the caller's frame. */
+/* A new object, of which only *home knows. Not inlined, and see forget_stack: no copy must be left in the caller's
+ * frame. */
 static __attribute__((noinline, unused)) hidden hidden_new(void *volatile *home) {
   static _Atomic(uint64_t) tags = 0x7ea9000000000001;
   uint64_t *object = tri_alloc(64);
@@ -86,10 +88,30 @@ __attribute__((no_sanitize("address", "thread"))) static __attribute__((noinline
   return tri_base_of(hidden_reveal(object)) == hidden_reveal(object) && words[3] == object.tag;
 }
 
+/* The registers that a call does not preserve: a loop of bare system calls would leave an old argument in one for
+ * ever. */
+static inline void forget_registers(void) {
+#if defined(__x86_64__)
+  __asm__ volatile("xorl %%edi, %%edi; xorl %%esi, %%esi; xorl %%edx, %%edx; xorl %%ecx, %%ecx; xorl %%eax, %%eax;"
+                   "xorl %%r8d, %%r8d; xorl %%r9d, %%r9d; xorl %%r10d, %%r10d; xorl %%r11d, %%r11d"
+                   :
+                   :
+                   : "rdi", "rsi", "rdx", "rcx", "rax", "r8", "r9", "r10", "r11", "cc");
+#elif defined(__aarch64__)
+  __asm__ volatile(
+      "mov x0, #0; mov x1, #0; mov x2, #0; mov x3, #0; mov x4, #0; mov x5, #0; mov x6, #0; mov x7, #0;"
+      "mov x8, #0; mov x9, #0; mov x10, #0; mov x11, #0; mov x12, #0; mov x13, #0; mov x14, #0; mov x15, #0"
+      :
+      :
+      : "x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13", "x14", "x15");
+#endif
+}
+
 /* Overwrites what popped frames left below the caller's. */
 static __attribute__((noinline, unused)) void forget_stack(void) {
   volatile char below[32 * 1024];
   for (size_t i = 0; i < sizeof below; i++) below[i] = 0;
+  forget_registers();
 }
 
 static __attribute__((noinline, unused)) void collect(void) {

@@ -1,5 +1,5 @@
-/* test_api_oom.c - memory running out: the handler, NULL with ENOMEM, and a heap that goes on working. Every case runs in a
- * child with a small reservation. */
+/* test_api_oom.c - memory running out: the handler, NULL with ENOMEM, and a heap that goes on working. Every case runs
+ * in a child with a small reservation. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -259,7 +259,7 @@ static void make_garbage_in_threads(void *percent) {
 
 static void test_garbage_of_threads_is_no_reason(void **state) {
   (void)state;
-  int percents[] = {100, 900}; /* the goal stays under the limit */
+  int percents[] = {100, 300}; /* the goal stays under the limit */
   for (int i = 0; i < 2; i++) {
     child_result result = child_run(make_garbage_in_threads, &percents[i], small_heap);
     assert_true(child_succeeded(&result));

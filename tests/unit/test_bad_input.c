@@ -1,5 +1,5 @@
-/* test_bad_input.c - misuse of the API and malformed options: each stops, or is refused, with a message that names the call
- * and the values. Every case runs in a child. */
+/* test_bad_input.c - misuse of the API and malformed options: each stops, or is refused, with a message that names the
+ * call and the values. Every case runs in a child. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

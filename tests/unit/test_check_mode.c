@@ -1,5 +1,5 @@
-/* test_check_mode.c - TRICOLOR_DEBUG=check finds a collector that was broken on purpose, names the place, and is content
- * with one that was not. Every case runs in a child. */
+/* test_check_mode.c - TRICOLOR_DEBUG=check finds a collector that was broken on purpose, names the place, and is
+ * content with one that was not. Every case runs in a child. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

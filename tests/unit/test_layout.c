@@ -1,4 +1,5 @@
-/* test_layout.c - pointer maps: which of them are layouts, that equal ones share, that spans are earned, and the caps. */
+/* test_layout.c - pointer maps: which of them are layouts, that equal ones share, that spans are earned, and the
+ * caps. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

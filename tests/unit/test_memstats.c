@@ -1,5 +1,5 @@
-/* test_memstats.c - the figures of tri_read_memstats against the allocation bits, against the program's own counts, against
- * each other, and against what the system says of the process. */
+/* test_memstats.c - the figures of tri_read_memstats against the allocation bits, against the program's own counts,
+ * against each other, and against what the system says of the process. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
-/* test_size_class.c - the tables of size_class.h against their definitions, exhaustively, and against their generator. */
+/* test_size_class.c - the tables of size_class.h against their definitions, exhaustively, and against their
+ * generator. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -64,7 +64,8 @@ static _Atomic(uint32_t) round_number; /* odd: a mark that helpers may join */
 static _Atomic(int) active;
 static _Atomic(bool) finished;
 
-/* An entry of n stands for a tree of depth n: it is worth two of n - 1, each of which may go into a buffer of its own. */
+/* An entry of n stands for a tree of depth n: it is worth two of n - 1, each of which may go into a buffer of its
+ * own. */
 static void process(tri_work_buffer *buffer, test_random *random) {
   while (buffer->count) {
     uintptr_t depth = buffer->entries[--buffer->count];

@@ -1,0 +1,2 @@
+/* test_api_threads_fork.c - test_threads_fork.c on the shared library. */
+#include "test_threads_fork.c"

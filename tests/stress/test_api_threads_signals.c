@@ -1,0 +1,2 @@
+/* test_api_threads_signals.c - test_threads_signals.c on the shared library. */
+#include "test_threads_signals.c"
