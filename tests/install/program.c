@@ -1,4 +1,5 @@
-/* What a user of the installed library would write: a list that is dropped, collected, and counted. */
+/* What a user of the installed library would write: short lists that are dropped, collected, and counted. A stale pointer in a
+ * register may keep one of them, not all. */
 #include <stdio.h>
 #include <tricolor.h>
 
@@ -24,8 +25,10 @@ static long make_list(long length) {
 }
 
 int main(void) {
-  if (make_list(100000) != 4999950000) {
-    return 1;
+  for (int i = 0; i < 1000; i++) {
+    if (make_list(100) != 4950) {
+      return 1;
+    }
   }
   tri_gc();
   tri_memstats stats;
