@@ -295,6 +295,7 @@ bool tri_cycle_run(tri_cycle_reason reason) {
   /* To start a thread takes the registry's lock, which is waited for without deferring stops: its holder may be about
    * to stop this thread. */
   tri_cache_undefer(&self->cache);
+  if (done && reason != TRI_CYCLE_GROWTH) tri_sweep_settle();
   if (done) {
     tri_sweep_in_background(retained);
     tri_mark_start_helpers(collection.report.marked);

@@ -31,6 +31,11 @@ void tri_sweep_all(void) {
   while (sweep_some(BATCH) == BATCH) {}
 }
 
+void tri_sweep_settle(void) {
+  tri_lock_take(&sweep.lock);
+  tri_lock_drop(&sweep.lock);
+}
+
 void tri_sweep_finish(void) {
   tri_lock_take(&sweep.lock);
   tri_sweep_all();

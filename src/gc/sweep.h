@@ -13,7 +13,10 @@
 /* Sweeps all that is unswept. */
 void tri_sweep_all(void);
 
-/* The same for the collector, which then keeps the sweep lock until tri_sweep_resume. */
+/* Waits for the background thread to put down the span it may have in hand. Stops are not deferred. */
+void tri_sweep_settle(void);
+
+/* tri_sweep_all for the collector, which then keeps the sweep lock until tri_sweep_resume. */
 void tri_sweep_finish(void);
 void tri_sweep_resume(void);
 /* Keeps the background thread from sweeping until tri_sweep_resume, without sweeping anything. */

@@ -372,6 +372,30 @@ static void test_freed_memory_is_used_again(void **state) {
   tri_set_gc_percent(100);
 }
 
+/* An object at a time, whole spans become free, and their pages with them. */
+static void test_freeing_everything_gives_pages_back(void **state) {
+  (void)state;
+  enum { MANY = 20000 };
+  static void *objects[MANY];
+  static const size_t some[] = {16, 500, 1024, 3000, 32768};
+  tri_memstats before, full, after;
+  tri_set_gc_percent(-1);
+  for (size_t s = 0; s < sizeof some / sizeof *some; s++) {
+    size_t count = some[s] > 5000 ? 1000 : MANY;
+    tri_gc();
+    tri_read_memstats(&before);
+    for (size_t i = 0; i < count; i++) objects[i] = tri_alloc(some[s]);
+    tri_read_memstats(&full);
+    assert_true(full.HeapInuse - before.HeapInuse >= count * some[s] - (1 << 18));
+    for (size_t i = 0; i < count; i++) tri_free(objects[i * 7919 % count]); /* in no order of theirs */
+    tri_read_memstats(&after);
+    assert_true(after.HeapInuse <= before.HeapInuse + (1 << 18));
+    assert_int_equal(after.HeapObjects, before.HeapObjects);
+    memset(objects, 0, sizeof objects);
+  }
+  tri_set_gc_percent(100);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_alignment_of_16),
@@ -393,6 +417,7 @@ int main(void) {
       cmocka_unit_test(test_tiny_objects_answer_with_the_rest_of_their_block),
       cmocka_unit_test(test_free_null_and_tiny),
       cmocka_unit_test(test_freed_memory_is_used_again),
+      cmocka_unit_test(test_freeing_everything_gives_pages_back),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
