@@ -1,5 +1,5 @@
-/* What a user of the installed library would write: short lists that are dropped, collected, and counted. A stale pointer
- * in a register may keep one of them, not all. */
+/* What a user of the installed library would write: short lists that are dropped, collected, and counted. A stale
+ * pointer in a register may keep one of them, not all. */
 #include <stdio.h>
 #include <tricolor.h>
 
