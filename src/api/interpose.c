@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/fmt.h"
 #include "gc/fork.h"
 #include "gc/thread.h"
 
@@ -25,6 +24,8 @@ __attribute__((used)) static const char *const anchors[] = {
     &tri_interpose_anchor_threads, &tri_interpose_anchor_signals, &tri_interpose_anchor_blocking,
     &tri_interpose_anchor_waiting};
 
+TRI_UNSANITIZED_BEGIN
+
 /* ---- looking up ---- */
 
 /* A static C library's names, for want of a loader to ask. Weak: what the program did not link is not there. */
@@ -35,15 +36,14 @@ static bool is_ours(const void *function) {
   return dladdr(function, &theirs) && dladdr(&tri_interpose_anchor, &ours) && theirs.dli_fbase == ours.dli_fbase;
 }
 
+/* The sanitizers' prefix, and that since LLVM 17. Put together by hand: a sanitizer may not be ready for calls of ours. */
 static void *sanitizer_version(const char *name) {
-  char longer[NAME_MAX_BYTES];
-  static const char *const prefixes[] = {"__interceptor_", "___interceptor_"}; /* the second since LLVM 17 */
-  for (int i = 0; i < 2; i++) {
-    tri_format(longer, sizeof longer, "%s%s", prefixes[i], name);
-    void *found = dlsym(RTLD_DEFAULT, longer);
-    if (found) return found;
-  }
-  return NULL;
+  char longer[NAME_MAX_BYTES] = "___interceptor_";
+  size_t length = sizeof "___interceptor_" - 1;
+  while (*name && length + 1 < sizeof longer) longer[length++] = *name++;
+  longer[length] = 0;
+  void *found = dlsym(RTLD_DEFAULT, longer + 1);
+  return found ? found : dlsym(RTLD_DEFAULT, longer);
 }
 
 static bool has_sanitizer(void) {
@@ -88,3 +88,5 @@ __attribute__((constructor(102))) static void load(void) {
   for (tri_real *real = __start_tri_reals; real < __stop_tri_reals; real++) tri_real_function(real);
   (void)pthread_atfork(tri_fork_prepare, tri_fork_parent, tri_fork_child);
 }
+
+TRI_UNSANITIZED_END

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 
 #include "base/base.h"
+#include "gc/action.h"
 
 /* Named in tools/dev/interposed.txt as well. used: nothing in the library calls them. */
 #define TRI_INTERPOSED __attribute__((visibility("default"), used))

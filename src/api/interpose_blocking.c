@@ -47,6 +47,8 @@ TRI_INTERPOSES(wait3);
 TRI_INTERPOSES(wait4);
 TRI_INTERPOSES(waitid);
 
+TRI_UNSANITIZED_BEGIN
+
 /* ---- files ---- */
 
 TRI_INTERPOSED ssize_t read(int fd, void *buffer, size_t size) {
@@ -167,3 +169,5 @@ TRI_INTERPOSED pid_t wait4(pid_t child, int *status, int options, struct rusage 
 TRI_INTERPOSED int waitid(idtype_t kind, id_t id, siginfo_t *info, int options) {
   return TRI_BLOCKING(TRI_REAL(waitid)(kind, id, info, options), info);
 }
+
+TRI_UNSANITIZED_END

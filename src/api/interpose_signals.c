@@ -45,6 +45,8 @@ TRI_INTERPOSES(siginterrupt);
 TRI_INTERPOSES(sigblock);
 TRI_INTERPOSES(sigsetmask);
 
+TRI_UNSANITIZED_BEGIN
+
 /* ---- which signal ---- */
 
 static int expected_signal TRI_OWN_DATA =
@@ -191,3 +193,5 @@ TRI_INTERPOSED int siginterrupt(int signal_, int interrupts) {
   return 0;
 }
 #pragma GCC diagnostic pop
+
+TRI_UNSANITIZED_END

@@ -33,6 +33,8 @@ TRI_INTERPOSES(thrd_detach);
 static _Atomic(uint64_t) last_serial TRI_OWN_DATA;
 static _Thread_local uint64_t own_serial __attribute__((tls_model("initial-exec")));
 
+TRI_UNSANITIZED_BEGIN
+
 static uint64_t serial_now(void) { return atomic_load_explicit(&last_serial, memory_order_relaxed); }
 
 /* ---- starting ---- */
@@ -194,3 +196,5 @@ TRI_INTERPOSED int thrd_detach(thrd_t thread) {
   if (error == thrd_success) drop_result((pthread_t)thread, serial);
   return error;
 }
+
+TRI_UNSANITIZED_END

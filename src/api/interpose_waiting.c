@@ -54,6 +54,8 @@ TRI_INTERPOSES(pthread_cond_clockwait);
 TRI_INTERPOSES(cnd_wait);
 TRI_INTERPOSES(cnd_timedwait);
 
+TRI_UNSANITIZED_BEGIN
+
 /* ---- time that remains ---- */
 
 /* The end of a wait of so many milliseconds; what is left of one at any time, rounded up. */
@@ -289,3 +291,5 @@ TRI_INTERPOSED int cnd_wait(cnd_t *condition, mtx_t *mutex) {
 TRI_INTERPOSED int cnd_timedwait(cnd_t *condition, mtx_t *mutex, const struct timespec *until) {
   return TRI_BLOCKING_ONCE(TRI_REAL(cnd_timedwait)(condition, mutex, until), condition, mutex, until);
 }
+
+TRI_UNSANITIZED_END

@@ -24,6 +24,8 @@ static struct {
 typedef void simple_function(int);
 typedef void info_function(int, siginfo_t *, void *);
 
+TRI_UNSANITIZED_BEGIN
+
 bool tri_action_has_handler(const struct sigaction *action) {
   return action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN;
 }
@@ -150,3 +152,5 @@ void tri_action_run_chained(int signal, siginfo_t *info, void *context) {
     action.sa_handler(signal);
   end(&trip);
 }
+
+TRI_UNSANITIZED_END

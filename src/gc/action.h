@@ -17,6 +17,22 @@
 
 #include "base/base.h"
 
+/* ThreadSanitizer calls what stands in for the C library's sigaction before it can bear to be called itself, so nothing on that
+ * way may be instrumented: functions marked so, and all between BEGIN and END. */
+#if defined(__clang__) && defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define TRI_UNSANITIZED __attribute__((disable_sanitizer_instrumentation))
+#define TRI_UNSANITIZED_BEGIN                                                                                          \
+  _Pragma("clang attribute push(__attribute__((disable_sanitizer_instrumentation)), apply_to = function)")
+#define TRI_UNSANITIZED_END _Pragma("clang attribute pop")
+#endif
+#endif
+#ifndef TRI_UNSANITIZED
+#define TRI_UNSANITIZED
+#define TRI_UNSANITIZED_BEGIN
+#define TRI_UNSANITIZED_END
+#endif
+
 /* Whether an action calls a function: neither SIG_DFL nor SIG_IGN. */
 bool tri_action_has_handler(const struct sigaction *action);
 

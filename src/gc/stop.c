@@ -33,7 +33,7 @@ static struct {
 
 _Thread_local volatile tri_signal_counts tri_signals_seen __attribute__((tls_model("initial-exec")));
 
-int tri_stop_signal(void) { return atomic_load_explicit(&stop.signal, memory_order_acquire); }
+TRI_UNSANITIZED int tri_stop_signal(void) { return atomic_load_explicit(&stop.signal, memory_order_acquire); }
 
 void tri_stop_unblock(void) {
   sigset_t set;

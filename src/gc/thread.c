@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "gc/action.h"
 #include "heap/heap.h"
 
 enum { TRI_OWN_THREADS = 72 };
@@ -80,7 +81,7 @@ void tri_thread_forget(tri_thread *thread) {
 
 /* A sanitizer's pthread_create may call our interposed one, which must tell these from threads of the program. */
 static _Thread_local bool starting_own __attribute__((tls_model("initial-exec")));
-bool tri_thread_is_starting_own(void) { return starting_own; }
+TRI_UNSANITIZED bool tri_thread_is_starting_own(void) { return starting_own; }
 
 /* Under the lock, so that no stop finds the new task before its id is known to be ours. */
 bool tri_thread_start_own(void (*run)(void *), void *argument, const char *name) {
@@ -103,7 +104,7 @@ int tri_threads_expected_tasks(void) { return registry.count + registry.own_coun
 
 /* ---- the calling thread ---- */
 
-tri_thread *tri_thread_known(void) {
+TRI_UNSANITIZED tri_thread *tri_thread_known(void) {
   tri_cache *cache = tri_cache_self;
   return cache == &tri_cache_none ? NULL : (tri_thread *)cache;
 }

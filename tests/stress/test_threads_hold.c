@@ -350,12 +350,15 @@ static void test_thread_specific_values(void **state) {
 
 static char alternate[256 * 1024] __attribute__((aligned(64)));
 
-static void install_on_alternate(void (*handler)(int)) {
+/* Calls the handler on an alternate stack at memory. Sanitizers have one in use. */
+static void run_on_alternate(void (*handler)(int), void *memory) {
   struct sigaction action = {.sa_handler = handler, .sa_flags = SA_ONSTACK};
-  stack_t stack = {.ss_sp = alternate, .ss_size = sizeof alternate};
+  stack_t stack = {.ss_sp = memory, .ss_size = sizeof alternate}, before;
   sigfillset(&action.sa_mask);
-  CHILD_CHECK(sigaltstack(&stack, NULL) == 0);
+  CHILD_CHECK(memory && sigaltstack(&stack, &before) == 0);
   CHILD_CHECK(sigaction(SIGUSR1, &action, NULL) == 0);
+  CHILD_CHECK(raise(SIGUSR1) == 0);
+  CHILD_CHECK(sigaltstack(&before, NULL) == 0);
 }
 
 static bool on_alternate(const void *address) { return (uintptr_t)address - (uintptr_t)alternate < sizeof alternate; }
@@ -370,9 +373,8 @@ static void wait_in_handler(int signal_) {
 /* The pointers lie on the thread's own stack while it runs on the alternate one. */
 static void hold_below_handler(void) {
   void *volatile places[OBJECTS];
-  install_on_alternate(wait_in_handler);
   take(places);
-  raise(SIGUSR1);
+  run_on_alternate(wait_in_handler, alternate);
   drop(places);
   forget_stack();
 }
@@ -387,16 +389,8 @@ static void hold_in_handler(int signal_) {
   hold_on_stack();
 }
 
-/* static data is a root, so the alternate stack must not lie in it here. */
-static void hold_on_alternate(void) {
-  struct sigaction action = {.sa_handler = hold_in_handler, .sa_flags = SA_ONSTACK};
-  stack_t stack = {.ss_sp = malloc(1 << 18), .ss_size = 1 << 18};
-  CHILD_CHECK(stack.ss_sp && sigaltstack(&stack, NULL) == 0);
-  CHILD_CHECK(sigaction(SIGUSR1, &action, NULL) == 0);
-  raise(SIGUSR1);
-  stack.ss_flags = SS_DISABLE;
-  CHILD_CHECK(sigaltstack(&stack, NULL) == 0);
-}
+/* Static data is a root, so the alternate stack must not lie in it here. */
+static void hold_on_alternate(void) { run_on_alternate(hold_in_handler, malloc(sizeof alternate)); }
 
 static void test_alternate_stack(void **state) {
   (void)state;

@@ -50,6 +50,23 @@ static void run_program(void *unused) {
   CHILD_CHECK(count(thread_tree) == 63);
 }
 
+/* Objects full of pointers to objects: more wait to be scanned than a buffer holds. */
+static void run_wide(void *unused) {
+  (void)unused;
+  enum { WIDE = 20000, ARRAYS = 5 };
+  static tree **arrays[ARRAYS];
+  for (int a = 0; a < ARRAYS; a++) {
+    arrays[a] = tri_alloc_array(WIDE, sizeof **arrays);
+    for (int i = 0; i < WIDE; i++) arrays[a][i] = build(1);
+  }
+  for (int round = 0; round < 4; round++) {
+    tri_gc();
+    for (int a = 0; a < ARRAYS; a++)
+      for (int i = 0; i < WIDE; i++) CHILD_CHECK(arrays[a][i]->number == 1 && arrays[a][i]->right->number == 0);
+    for (int i = 0; i < WIDE; i += 3) arrays[round][i] = build(1); /* some of it is used again */
+  }
+}
+
 /* A list: whichever object is not scanned, the next one is lost. */
 static void run_list(void *unused) {
   (void)unused;
@@ -71,7 +88,13 @@ static void test_a_sound_collector_passes(void **state) {
     assert_true(child_succeeded(&result));
     assert_string_equal(result.text, "");
   }
-  child_result result = child_run(run_list, NULL, (const char *const[]){settings[0], NULL});
+  for (int i = 0; i < 3; i++) {
+    child_result result = child_run(run_wide, NULL, (const char *const[]){settings[i], NULL});
+    assert_true(child_succeeded(&result));
+  }
+  child_result result = child_run(run_wide, NULL, (const char *const[]){"TRICOLOR_DEBUG=workbufs=1,poison=1", NULL});
+  assert_true(child_succeeded(&result));
+  result = child_run(run_list, NULL, (const char *const[]){settings[0], NULL});
   assert_true(child_succeeded(&result));
 }
 

@@ -63,6 +63,8 @@ static _Atomic(uint64_t) processed;
 static _Atomic(uint32_t) round_number; /* odd: a mark that helpers may join */
 static _Atomic(int) active;
 static _Atomic(bool) finished;
+static _Atomic(int) working; /* markers that hold a buffer */
+static _Atomic(int) ended_early;
 
 /* An entry of n stands for a tree of depth n: it is worth two of n - 1, each of which may go into a buffer of its
  * own. */
@@ -86,7 +88,12 @@ static void process(tri_work_buffer *buffer, test_random *random) {
 
 static void mark(test_random *random) {
   tri_work_buffer *buffer;
-  while ((buffer = tri_work_take())) process(buffer, random);
+  while ((buffer = tri_work_take())) {
+    atomic_fetch_add(&working, 1);
+    process(buffer, random);
+    atomic_fetch_sub(&working, 1);
+  }
+  if (atomic_load(&working)) atomic_fetch_add(&ended_early, 1); /* the end, though somebody still works */
 }
 
 static void *help(void *argument) {
@@ -122,6 +129,7 @@ static void run_rounds(void) {
     atomic_fetch_add(&round_number, 1);
     while (atomic_load(&active)) {}
     assert_int_equal(atomic_load(&processed), (UINT64_C(2) << depth) - 1);
+    assert_int_equal(atomic_load(&ended_early), 0);
   }
   atomic_store(&finished, true);
   for (int i = 0; i < MARKERS - 1; i++) pthread_join(helpers[i], NULL);
