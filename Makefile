@@ -35,7 +35,7 @@ bench:
 # DESTDIR is honoured.
 install:
 	$(call configure,release,-DCMAKE_INSTALL_PREFIX=$(PREFIX))
-	$(CMAKE) --build build/release -j $(JOBS)
+	$(CMAKE) --build build/release -j $(JOBS) --target tricolor tricolor_static tricolor-manual
 	$(CMAKE) --install build/release --prefix $(PREFIX)
 
 format:

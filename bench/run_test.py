@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Tests of run.py: python3 bench/run_test.py. Programs are small scripts here, so that no figure depends on timing."""
+"""Tests of run.py and its modules: python3 bench/run_test.py.
+
+Programs are small scripts here, so that no figure depends on timing.
+"""
 import contextlib
 import io
 import json
@@ -9,21 +12,25 @@ import sys
 import tempfile
 import unittest
 
+import bars
+import measure
+import peers
 import run
+import workloads
 
 LINE = "bench workload=w peer=p version=1.2 allocator=libc.so.6 peak_kib=2048 check={check} wall_ms={ms}"
 
 
 def entrant_result(figures, program="guide07", **options):
     """A Result from {entrant: [figures of each run]}."""
-    result = run.Result(run.Workload(program, program, (), **options))
+    result = measure.Result(workloads.Workload(program, program, (), **options))
     result.runs = figures
     return result
 
 
 def judged(result, **options):
-    bar = run.Bar("bar", result.workload.name, options.pop("keys", ("ms",)), options.pop("limit", 0.5), **options)
-    return run.judge(bar, {result.workload.name: result})
+    bar = bars.Bar("bar", result.workload.name, options.pop("keys", ("ms",)), options.pop("limit", 0.5), **options)
+    return bars.judge(bar, {result.workload.name: result})
 
 
 class Scripts(unittest.TestCase):
@@ -44,7 +51,7 @@ class Scripts(unittest.TestCase):
         return str(path)
 
     def programs(self, peer, text):
-        for source in (run.HERE / "c").glob("*.c"):
+        for source in (peers.HERE / "c").glob("*.c"):
             self.program(source.stem, peer, text)
 
     def main(self, *arguments):
@@ -56,7 +63,7 @@ class Scripts(unittest.TestCase):
 
 class OneRun(Scripts):
     def once(self, text, preload="", name="glibc"):
-        return run.run_once(run.Peer(name, {}, preload), [self.program("x", "malloc", text)])
+        return measure.run_once(peers.Peer(name, {}, preload), [self.program("x", "malloc", text)])
 
     def test_figures_come_from_the_last_line_and_from_outside(self):
         figures = self.once("echo noise; echo '" + LINE.format(check=7, ms="2.5") + "'")
@@ -69,23 +76,23 @@ class OneRun(Scripts):
         self.assertEqual(self.once(f"echo '{LINE.format(check=big, ms=1)}'")["check"], str(big))
 
     def test_a_program_that_fails_says_so(self):
-        with self.assertRaisesRegex(run.RunFailed, "exit status 3: out of luck"):
+        with self.assertRaisesRegex(measure.RunFailed, "exit status 3: out of luck"):
             self.once("echo out of luck >&2; exit 3")
-        with self.assertRaisesRegex(run.RunFailed, "exit status -9"):
+        with self.assertRaisesRegex(measure.RunFailed, "exit status -9"):
             self.once("kill -9 $$")
-        with self.assertRaisesRegex(run.RunFailed, "no line of figures"):
+        with self.assertRaisesRegex(measure.RunFailed, "no line of figures"):
             self.once("exit 0")
-        with self.assertRaisesRegex(run.RunFailed, "no check"):
+        with self.assertRaisesRegex(measure.RunFailed, "no check"):
             self.once("echo bench wall_ms=1")
 
     def test_an_allocator_that_is_not_in_use_is_not_measured(self):
-        with self.assertRaisesRegex(run.RunFailed, "malloc comes from libc.so.6"):
+        with self.assertRaisesRegex(measure.RunFailed, "malloc comes from libc.so.6"):
             self.once(f"echo '{LINE.format(check=1, ms=1)}'", "/nowhere/libmimalloc.so", "mimalloc")
 
     def test_settings_of_memory_managers_do_not_reach_the_programs(self):
         names = ["GOGC", "GC_MARKERS", "TRICOLOR_TRACE", "MALLOC_ARENA_MAX", "GLIBC_TUNABLES", "LD_PRELOAD"]
         os.environ.update({name: "x" for name in names}, KEPT="x")
-        child = run.child_environment("")
+        child = measure.child_environment("")
         self.assertEqual([name for name in names if name in child], [])
         self.assertIn("KEPT", child)
 
@@ -118,8 +125,8 @@ class Ratios(unittest.TestCase):
         self.assertEqual((at_least["figure"], at_least["verdict"]), (0.1, "FAIL"))
 
     def test_every_bar_names_a_workload_and_variants_that_are_run(self):
-        full = {w.name: w for w in run.workloads(False)}
-        for bar in run.bars():
+        full = {w.name: w for w in workloads.workloads(False)}
+        for bar in bars.bars():
             workload = full[bar.workload]
             self.assertIn(bar.variant, workload.variants.get("tricolor", ("",)))
             self.assertIn(bar.peer_variant, workload.variants.get("go", ("",)))

@@ -24,13 +24,14 @@
  *
  * THREADS
  *   Every function may be called from any thread at any time unless its text says otherwise. Threads are found by
- *   themselves, however they were made. No function may be called from a signal handler.
+ *   themselves, however they were made. No function may be called from a signal handler, but for tri_err_name,
+ *   tri_version and tri_keep_alive. A child made by fork has a copy of the heap and goes on with it.
  *
  * ERRORS
  *   Allocation returns NULL with errno ENOMEM after the out-of-memory handler (tri_set_oom_handler) gave up; sizes that
- *   can never succeed return NULL with errno ENOMEM at once, without calling the handler. Misuse (freeing what is not
- *   ours, freeing twice) prints one line that names the call and the values to standard error and aborts: the heap is
- *   never left corrupted.
+ *   can never succeed return NULL with errno ENOMEM at once, without calling the handler, and so does a heap that could
+ *   not start. Calls that succeed leave errno as it was. Misuse (freeing what is not ours, freeing twice) prints one
+ *   line that names the call and the values to standard error and aborts: the heap is never left corrupted.
  *
  * Go's name for each thing is given as (Go: ...). Sizes are bytes unless a name says otherwise.
  */
@@ -45,6 +46,7 @@
 extern "C" {
 #endif
 
+/* Of this header; tri_version tells the library's. */
 #define TRI_VERSION_MAJOR 0
 #define TRI_VERSION_MINOR 1
 #define TRI_VERSION_PATCH 0
@@ -70,7 +72,7 @@ typedef enum tri_err {
   TRI_OK = 0,
   TRI_ERR_NOMEM,     /* the system gave no memory */
   TRI_ERR_INVALID,   /* an argument or an environment variable is malformed; a line on standard error says which */
-  TRI_ERR_ALREADY,   /* the heap was already started, with other options */
+  TRI_ERR_ALREADY,   /* the heap runs already; the options had no effect */
   TRI_ERR_NOT_FOUND, /* no such root, thread, ... */
   TRI_ERR_SYSTEM     /* the system refused something it usually grants; errno says what */
 } tri_err;
@@ -78,39 +80,48 @@ typedef enum tri_err {
 /* A constant English name for an error, never NULL. Async-signal-safe. */
 TRI_API const char *tri_err_name(tri_err err);
 
-/* Options for tri_init. Zero means "the default, or what the environment says". Set size to sizeof(tri_options), so
- * that programs built against an older header keep working. Every option has an environment variable, see
- * tricolor(7). */
+/* The version of the library that the program runs with, "0.1.0". Async-signal-safe. (Go: runtime.Version) */
+TRI_API const char *tri_version(void);
+
+/* Options for tri_init. Zero means "the default, or what the environment says"; other values win over the environment.
+ * Set size to sizeof(tri_options), so that programs built against an older header keep working. Every option has an
+ * environment variable, see tricolor(7). */
 typedef struct tri_options {
   size_t size;         /* sizeof(tri_options); required */
-  int gc_percent;      /* heap growth that starts a collection, in percent of what is live; -1 = never (Go: GOGC) */
+  int gc_percent;      /* heap growth that starts a collection, in percent of what is live; negative = never (Go:
+                          GOGC). For 0, tri_set_gc_percent */
   int gc_threads;      /* threads that mark during a collection, at most 64; default: one per processor */
-  size_t heap_reserve; /* address space to reserve; default: as much as the limits allow, at most 1 TiB */
-  const char *trace;   /* "gc" prints a line per collection (TRICOLOR_TRACE) */
-  const char *debug;   /* "check=1,poison=1,gcevery=N" (TRICOLOR_DEBUG) */
+  size_t heap_reserve; /* bytes of address space to reserve, the heap's largest size; a wish: less where the limits do
+                          not allow it. Rounded up to whole 4 MiB. Default: 1 TiB, or what leaves the program
+                          half of its limit (ulimit -v) */
+  const char *trace;   /* "gc" prints a line per collection (TRICOLOR_TRACE); read during the call only */
+  const char *debug;   /* "check=1,poison=1,gcevery=N" (TRICOLOR_DEBUG); likewise */
 } tri_options;
 
 /* Starts the heap. Optional: the first allocation starts it with options from the environment. options may be NULL.
  * Returns TRI_OK; TRI_ERR_ALREADY when the heap runs already and options is not NULL (they are ignored then);
- * TRI_ERR_INVALID for unknown or malformed options. Takes under a millisecond. */
+ * TRI_ERR_INVALID for unknown or malformed options, in the environment too: the call has then done nothing, and the
+ * first allocation starts the heap by what is good in the environment; TRI_ERR_NOMEM when there is no address space,
+ * with a line on standard error.
+ * Takes under a millisecond. */
 TRI_API tri_err tri_init(const tri_options *options);
 
 /* ---- Allocating -------------------------------------------------------------------------------------------------- */
 
-/* size bytes, zeroed, aligned to 16 (to 8, 4 or 2 for pointer-free requests under 16 bytes); scanned conservatively:
- * any word in it that looks like a pointer is taken for one. size 0 gives a unique object of the smallest class.
- * O(1); a few nanoseconds up to 1 KiB. (Go: new, make) */
+/* size bytes, zeroed, aligned to 16; scanned conservatively: any word in it that looks like a pointer is taken for one.
+ * size 0 gives a unique object of the smallest class. O(1); a few nanoseconds up to 1 KiB. (Go: new, make) */
 TRI_API void *tri_alloc(size_t size) TRI_ATTR_ALLOC(1);
 
 /* The same for data without pointers: text, pixels, numbers. Zeroed, never scanned. Use it wherever it is true: it
- * makes collections cheaper. (Go: new of a pointer-free type) */
+ * makes collections cheaper. Requests under 16 bytes share blocks and are aligned to 8 from 8 bytes on, to 4 from 4, to
+ * 2 from 2: as much as a C object of that size can ask for. (Go: new of a pointer-free type) */
 TRI_API void *tri_alloc_noscan(size_t size) TRI_ATTR_ALLOC(1);
 
 /* As tri_alloc_noscan, but the contents are unspecified: for buffers that are overwritten at once. */
 TRI_API void *tri_alloc_uninit(size_t size) TRI_ATTR_ALLOC(1);
 
 /* As tri_alloc, at an address that is a multiple of alignment: a power of two, at most 1 MiB; otherwise NULL with errno
- * EINVAL. tri_alloc_noscan_aligned is the pointer-free form. */
+ * EINVAL. tri_alloc_noscan_aligned is the pointer-free form. tri_realloc does not keep such an alignment. */
 TRI_API void *tri_alloc_aligned(size_t alignment, size_t size) TRI_ATTR_ALLOC(2);
 TRI_API void *tri_alloc_noscan_aligned(size_t alignment, size_t size) TRI_ATTR_ALLOC(2);
 
@@ -124,13 +135,14 @@ TRI_API void *tri_alloc_array(size_t count, size_t size) TRI_ATTR_ALLOC(1, 2);
  * zero. */
 TRI_API void *tri_realloc(void *ptr, size_t size);
 
-/* Copies of a string, pointer-free, always terminated. s must not be NULL. */
+/* Copies of a string, pointer-free, always terminated, not aligned. s must not be NULL. */
 TRI_API char *tri_strdup(const char *s) TRI_ATTR_MALLOC;
 TRI_API char *tri_strndup(const char *s, size_t max) TRI_ATTR_MALLOC;
 
-/* Gives an object back at once. Never needed; worth it for large short-lived buffers. NULL is ignored. Objects under 16
- * bytes from tri_alloc_noscan share blocks and are left to the collector. A pointer that is not the start of an object,
- * or whose object is free already: abort. O(1). */
+/* Gives an object back at once. Never needed; worth it for large short-lived buffers. The caller vouches that nobody
+ * uses the object any more, as with free: its memory may be the next object. NULL is ignored. Objects under 16 bytes
+ * from tri_alloc_noscan share blocks and are left to the collector. A pointer that is not the start of an object, or
+ * whose object is free already: abort. O(1). */
 TRI_API void tri_free(void *ptr);
 
 /* ---- Types: saying where the pointers are ------------------------------------------------------------------------ */
@@ -139,13 +151,21 @@ TRI_API void tri_free(void *ptr);
  * scanned precisely: only the named fields hold pointers into the heap. A field may be a pointer, an array of pointers,
  * or a nested struct or union (then every word of it is taken for a possible pointer). TRI_TYPE(T) without fields: T
  * holds none. At most 32 fields; name an enclosing struct or array when there are more. T is any type name, `struct
- * node` too. The map serves the translation unit it is written in; put it into the header that defines T to serve all.
- * A TRI_TYPE must not have the name and size of a different type in an inner scope of the same file. */
-#define TRI_TYPE(T, ...) TRI_TYPE_AT_(T, TRI_CAT_(tri_type_map_, __COUNTER__), ##__VA_ARGS__)
+ * node` and double too. The map serves the translation unit it is written in; put it into the header that defines T to
+ * serve all. A type is described once in a translation unit (a second description with other fields is refused, with a
+ * line on standard error), and must not have the name and size of a different type in an inner scope of the same file.
+ * A shared library that describes types may be unloaded: its types are forgotten then, its objects stay.
+ *
+ * A field that holds a pointer and is not named is not followed: what only it points to is lost. Precision is not
+ * promised: scanned conservatively all the same are types over 32 KiB, types aligned to more than 16, and, of each
+ * type, the first 32 KiB or so of small objects. So a small program may hide a wrong TRI_TYPE; under
+ * TRICOLOR_DEBUG=check=1 the first object is scanned precisely, too. */
+#define TRI_TYPE(...) TRI_TYPE_AT_(TRI_CAT_(tri_type_map_, __COUNTER__), __VA_ARGS__, )
 
 /* clang-format off */
 
-/* A zeroed T; precise when a TRI_TYPE for T is known, conservative otherwise. Gives T *, NULL when memory is out. */
+/* A zeroed T; precise when a TRI_TYPE for T is known, conservative otherwise (char and double too: tri_alloc_noscan, or
+ * TRI_TYPE(double)). Gives T *, NULL when memory is out. In C++ no constructor runs. */
 #define tri_new(T) (__extension__({                                                                                    \
   static tri_site tri_site_ = TRI_SITE_(T);                                                                            \
   (T *)tri_alloc_site(&tri_site_);                                                                                     \
@@ -167,10 +187,10 @@ typedef struct tri_field {
   size_t size;
 } tri_field;
 
-/* A type as TRI_TYPE describes it. Static storage; registered for ever. */
+/* A type as TRI_TYPE describes it. It must stay where it is until it is unregistered. */
 typedef struct tri_type {
   const char *name;
-  const void *unit; /* identifies the translation unit that describes the type */
+  const void *unit; /* identifies the translation unit that describes the type; NULL: no tri_new is to find it */
   size_t size;
   const tri_field *fields;
   size_t field_count;
@@ -184,16 +204,23 @@ typedef struct tri_site {
   const void *unit;
   size_t size;
   size_t align;
-  uint32_t state; /* the library's */
+  uint32_t slot;   /* the library's */
+  uint32_t bucket; /* the library's */
 } tri_site;
 
-/* Registers a type; fields must lie inside it, on pointer boundaries (else TRI_ERR_INVALID). Idempotent. Not before
- * main has to be considered: static constructors may call it. */
+/* Registers a type; fields must lie inside it, on pointer boundaries, and no type of the same unit, name and size may
+ * be registered with other fields: else a line on standard error, and TRI_ERR_INVALID. Idempotent. Static constructors
+ * may call it, before the heap is started. */
 TRI_API tri_err tri_type_register(tri_type *type);
 
-/* A zeroed object, or an array of count, of a registered type. */
+/* Forgets a type, whose memory may be reused then; objects made by it stay what they are. TRI_TYPE sees to it that a
+ * library which is unloaded forgets its types. TRI_ERR_NOT_FOUND when it is not registered. */
+TRI_API tri_err tri_type_unregister(tri_type *type);
+
+/* A zeroed array of count objects of a registered type. NULL with errno ENOMEM when the product overflows. */
 TRI_API void *tri_alloc_typed(const tri_type *type, size_t count) TRI_ATTR_MALLOC;
 
+/* What tri_new and tri_make call. site has static storage. */
 TRI_API void *tri_alloc_site(tri_site *site) TRI_ATTR_MALLOC;
 TRI_API void *tri_alloc_site_array(tri_site *site, size_t count) TRI_ATTR_MALLOC;
 
@@ -203,7 +230,8 @@ TRI_API void *tri_alloc_site_array(tri_site *site, size_t count) TRI_ATTR_MALLOC
  * otherwise abort. Pointer-free objects under 16 bytes answer with the rest of their block. */
 TRI_API size_t tri_size_of(const void *ptr);
 
-/* The start of the object that ptr points into, or NULL when ptr is not in an object of this heap. */
+/* The start of the object that ptr points into, or NULL when ptr is not in an object of this heap, or in a free one.
+ * For pointer-free objects under 16 bytes, the start of the block they share. ptr may be any value. */
 TRI_API void *tri_base_of(const void *ptr);
 
 /* Keeps the object alive up to this point, though no copy of the pointer may be left: for pointers that the program
@@ -223,7 +251,8 @@ static inline void tri_keep_alive(const void *ptr) {
 TRI_API void tri_gc(void);
 
 /* Sets the percentage of growth over what is live (heap, stacks, static data) that starts the next collection;
- * negative: collections only on tri_gc. Returns the previous value. 100 by default. (Go: debug.SetGCPercent) */
+ * negative: collections only on tri_gc. Returns the previous value, -1 for a negative one. 100 by default. (Go:
+ * debug.SetGCPercent) */
 TRI_API int tri_set_gc_percent(int percent);
 
 /* Collects, then returns every free page to the system. (Go: debug.FreeOSMemory) */
@@ -233,24 +262,26 @@ TRI_API void tri_free_os_memory(void);
 
 /* Lets the collector look into memory it does not see by itself, such as a block from malloc that holds pointers.
  * start need not be aligned; whole aligned words in [start, start + size) are read at each collection, so the range
- * must stay readable until tri_remove_root with the same start. The same start twice replaces the size. O(1)
- * amortised. */
+ * must stay readable until tri_remove_root with the same start (remove it before free). The same start twice replaces
+ * the size. TRI_ERR_INVALID when start is NULL or the range wraps around, TRI_ERR_NOMEM. O(1). */
 TRI_API tri_err tri_add_root(const void *start, size_t size);
+
+/* Ends what tri_add_root with this start began; TRI_ERR_NOT_FOUND when there is none. O(1). */
 TRI_API tri_err tri_remove_root(const void *start);
 
 /* ---- Threads ----------------------------------------------------------------------------------------------------- */
 
 /* Tells of the calling thread. Never needed for threads that the system lists; for threads with stacks the library
  * cannot bound (a thread made by a raw clone on memory of the program's own): stack_low and stack_high bound the whole
- * stack. Both NULL: find them. Attaching twice only updates the bounds. */
+ * stack. Both NULL: find them. Attaching twice only updates the bounds. TRI_ERR_INVALID when low is not below high. */
 TRI_API tri_err tri_thread_attach(void *stack_low, void *stack_high);
 
-/* Forgets the calling thread: its cached memory goes back, its stack is not looked at until it uses the library
- * again. */
+/* Forgets the calling thread: its cached memory goes back, its stack is not looked at until it uses the library again.
+ * TRI_ERR_NOT_FOUND when the library does not know it. */
 TRI_API tri_err tri_thread_detach(void);
 
 /* Brackets a call that may block for long (a system call the library does not interpose): between the two the thread
- * must not touch the heap, and a collection need not interrupt it. May nest. */
+ * must not touch the heap, and a collection need not interrupt it. May nest; an end without its begin: abort. */
 TRI_API void tri_blocking_begin(void);
 TRI_API void tri_blocking_end(void);
 
@@ -258,7 +289,8 @@ TRI_API void tri_blocking_end(void);
 
 /* Called when the system gives no memory for an allocation of size bytes, after a collection did not help; attempt
  * counts from 1. Return true after releasing something to try again, false to let the allocation return NULL. May
- * allocate; a failure inside does not call it again. NULL: no handler. Returns the previous handler. */
+ * allocate; a failure inside does not call it again. It runs in the thread that allocates, with no lock of ours held,
+ * and in several threads at once. NULL: no handler. Returns the previous handler. */
 typedef bool (*tri_oom_handler)(size_t size, int attempt, void *context);
 TRI_API tri_oom_handler tri_set_oom_handler(tri_oom_handler handler, void *context);
 
@@ -282,7 +314,7 @@ typedef struct tri_memstats {
   uint64_t HeapInuse;    /* bytes in spans with at least one object */
   uint64_t HeapReleased; /* bytes of HeapIdle that the system has back, or never had to provide */
   uint64_t HeapObjects;  /* objects allocated now */
-  uint64_t StackInuse;   /* bytes in managed stacks */
+  uint64_t StackInuse;   /* bytes in managed stacks; 0, for there are none yet, and so is StackSys */
   uint64_t StackSys;
   uint64_t MSpanInuse; /* bytes of span descriptors in use */
   uint64_t MSpanSys;
@@ -322,6 +354,7 @@ typedef struct tri_stopstats {
   uint64_t mark_cpu_ns;          /* processor time of all markers */
   uint64_t largest_marked_bytes; /* the largest live heap that any collection found */
 } tri_stopstats;
+/* Fills *stats. Stops nobody; microseconds. */
 TRI_API void tri_read_stopstats(tri_stopstats *stats);
 
 /* ---- What the macros expand to; not for use -----------------------------------------------------------------------*/
@@ -337,25 +370,27 @@ TRI_API void tri_read_stopstats(tri_stopstats *stats);
 
 /* One per translation unit: its address tells equally named types of different files apart. */
 __attribute__((unused)) static char tri_unit_;
-#define TRI_SITE_(T) {#T, &tri_unit_, sizeof(T), TRI_ALIGNOF_(T), 0}
+#define TRI_SITE_(T) {#T, &tri_unit_, sizeof(T), TRI_ALIGNOF_(T), 0, 0}
 
 #define TRI_FIELD_(T, f) {offsetof(T, f), sizeof(((T *)0)->f)},
-#define TRI_TYPE_AT_(T, id, ...)                                                                                       \
-  static const tri_field TRI_CAT_(id, _fields)[] = {TRI_EACH_(T, ##__VA_ARGS__){0, 0}};                                \
+#define TRI_TYPE_AT_(id, T, ...)                                                                                       \
+  static const tri_field TRI_CAT_(id, _fields)[] = {TRI_EACH_(T, __VA_ARGS__){0, 0}};                                  \
   static tri_type id = {#T, &tri_unit_, sizeof(T), TRI_CAT_(id, _fields),                                              \
                         sizeof(TRI_CAT_(id, _fields)) / sizeof(tri_field) - 1, NULL, 0};                               \
   __attribute__((constructor)) static void TRI_CAT_(id, _register)(void) { (void)tri_type_register(&id); }             \
+  __attribute__((destructor)) static void TRI_CAT_(id, _unregister)(void) { (void)tri_type_unregister(&id); }          \
   struct TRI_CAT_(id, _semicolon)
 
-#define TRI_COUNT_(T, ...)                                                                                             \
-  TRI_COUNT33_(T, ##__VA_ARGS__, 32, 31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16, 15, 14, 13,       \
-               12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)
-#define TRI_COUNT33_(T, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16, a17, a18, a19, a20,     \
-                     a21, a22, a23, a24, a25, a26, a27, a28, a29, a30, a31, a32, n, ...)                               \
+/* The fields arrive with an empty argument behind them, which standard C wants in place of nothing. */
+#define TRI_COUNT_(...)                                                                                                \
+  TRI_COUNT34_(__VA_ARGS__, 32, 31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16, 15, 14, 13, 12, 11,    \
+               10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0, )
+#define TRI_COUNT34_(a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16, a17, a18, a19, a20, a21,   \
+                     a22, a23, a24, a25, a26, a27, a28, a29, a30, a31, a32, a33, n, ...)                               \
   n
-#define TRI_EACH_(T, ...) TRI_CAT_(TRI_EACH_, TRI_COUNT_(T, ##__VA_ARGS__))(T, ##__VA_ARGS__)
-#define TRI_EACH_0(T)
-#define TRI_EACH_1(T, f) TRI_FIELD_(T, f)
+#define TRI_EACH_(T, ...) TRI_CAT_(TRI_EACH_, TRI_COUNT_(__VA_ARGS__))(T, __VA_ARGS__)
+#define TRI_EACH_0(T, end)
+#define TRI_EACH_1(T, f, ...) TRI_FIELD_(T, f) TRI_EACH_0(T, __VA_ARGS__)
 #define TRI_EACH_2(T, f, ...) TRI_FIELD_(T, f) TRI_EACH_1(T, __VA_ARGS__)
 #define TRI_EACH_3(T, f, ...) TRI_FIELD_(T, f) TRI_EACH_2(T, __VA_ARGS__)
 #define TRI_EACH_4(T, f, ...) TRI_FIELD_(T, f) TRI_EACH_3(T, __VA_ARGS__)

@@ -62,10 +62,14 @@ static inline double bench_ms_since(uint64_t start_ns) { return (double)(bench_n
  * bench_scan(size)                scanned conservatively
  * bench_noscan(size)              never scanned
  * bench_drop(p)                   the program is done with p: free() on malloc, nothing on the collectors
+ * bench_keep(p)                   p and all that can be reached from it are what was written: no compiler drops an object
+ *                                 of an allocation function it knows because nobody reads it
  * BENCH_FREES                     1 where bench_drop does something, so that loops that only drop can be left out
  * BENCH_COLLECTS                  1 where bench_collect does something
  * bench_collect()                 a whole collection, as far as the peer goes with it before it returns
  */
+static inline void bench_keep(const void *p) { __asm__ volatile("" : : "r"(p) : "memory"); }
+
 #if defined(BENCH_TRICOLOR)
 
 #include <tricolor.h>

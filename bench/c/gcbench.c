@@ -56,18 +56,20 @@ static void tree_drop(node *n) {
 
 static long tree_size(int depth) { return (1L << (depth + 1)) - 1; }
 
-/* The newest tree; global, as a program's data would be, so that no compiler drops the work. */
+/* The newest tree; global, as a program's data would be. */
 static node *current;
 
 static BENCH_NOINLINE void top_down(int depth) {
   current = node_make(NULL, NULL);
   tree_populate(depth, current);
+  bench_keep(current);
   tree_drop(current);
   current = NULL;
 }
 
 static BENCH_NOINLINE void bottom_up(int depth) {
   current = tree_make(depth);
+  bench_keep(current);
   tree_drop(current);
   current = NULL;
 }
@@ -94,7 +96,7 @@ int main(int argc, char **argv) {
   uint64_t nodes = 0;
   for (int depth = MIN_DEPTH; depth <= depth_max; depth += 2) nodes += depth_run(depth, stretch);
   uint64_t check = nodes * 31 + tree_count(long_lived);
-  if (array[1000] == 1.0 / 1001.0) check++;
+  if (doubles > 2000 && array[1000] == 1.0 / 1001.0) check++;
   tree_drop(long_lived);
   bench_drop(array);
   double wall_ms = bench_ms_since(start);

@@ -265,7 +265,7 @@ static void run(uint64_t bytes, uint64_t rss_start) {
 }
 
 static void usage(FILE *to) {
-  fprintf(to, "usage: iso_codes [--dir DIR] [--alloc-gb N]\n"
+  fprintf(to, "usage: cjson-example [--dir DIR] [--alloc-gb N]\n"
               "  --dir DIR       folder with iso-codes' JSON files (default /usr/share/iso-codes/json)\n"
               "  --alloc-gb N    go on until N GB have been allocated in all (default 3)\n");
 }

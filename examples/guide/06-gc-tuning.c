@@ -1,4 +1,4 @@
-/* 06 - Tuning: the growth that starts a collection, and collections that run beside the program. */
+/* 06 - Tuning: the growth that starts a collection, and the collections that allocating then causes. */
 #include "guide.h"
 
 static GUIDE_NOINLINE void gc_tuning(void) {

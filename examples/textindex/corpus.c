@@ -38,9 +38,7 @@ static int by_rank(const void *a, const void *b) {
 }
 
 static uint64_t path_rank(const char *path, uint64_t seed) {
-  uint64_t hash = mix64(seed);
-  for (; *path != '\0'; path++) hash = (hash ^ (unsigned char)*path) * 0x100000001b3u;
-  return mix64(hash);
+  return mix64(hash_bytes(mix64(seed), path, strlen(path)));
 }
 
 static corpus *corpus_new(uint32_t capacity, uint64_t seed) {

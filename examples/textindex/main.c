@@ -7,6 +7,7 @@
 #include "service.h"
 
 #include <getopt.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -65,6 +66,20 @@ static double read_gigabytes(const char *value) {
   return number;
 }
 
+static void add_folder(settings *s, char *folder) {
+  struct stat info;
+  if (s->folder_count == FOLDERS_MOST) refuse("dir", folder);
+  if (stat(folder, &info) != 0 || !S_ISDIR(info.st_mode)) {
+    fprintf(stderr, "textindex: --dir %s: no such folder\n", folder);
+    exit(2);
+  }
+  if (access(folder, R_OK | X_OK) != 0) {
+    fprintf(stderr, "textindex: --dir %s: this folder may not be read\n", folder);
+    exit(2);
+  }
+  s->folders[s->folder_count++] = folder;
+}
+
 static settings read_settings(int argc, char **argv) {
   static const struct option options[] = {{"dir", required_argument, NULL, 'd'},
                                           {"max-bytes", required_argument, NULL, 'm'},
@@ -82,10 +97,7 @@ static settings read_settings(int argc, char **argv) {
   s.threads = processors < 2 ? 2 : processors > THREADS_MOST ? THREADS_MOST : (uint32_t)processors;
   for (int which; (which = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
     switch (which) {
-    case 'd':
-      if (s.folder_count == FOLDERS_MOST || access(optarg, R_OK | X_OK) != 0) refuse("dir", optarg);
-      s.folders[s.folder_count++] = optarg;
-      break;
+    case 'd': add_folder(&s, optarg); break;
     case 'm': s.max_bytes = read_number("max-bytes", optarg, 4096, (uint64_t)1 << 36); break;
     case 't': s.threads = (uint32_t)read_number("threads", optarg, 1, THREADS_MOST); break;
     case 'a': s.alloc_gb = read_gigabytes(optarg); break;
@@ -98,8 +110,12 @@ static settings read_settings(int argc, char **argv) {
     default: usage(stderr); exit(2);
     }
   }
-  if (optind < argc || (s.make && s.folder_count != 0)) {
-    usage(stderr);
+  if (optind < argc) {
+    fprintf(stderr, "textindex: %s: not an option (a folder is named with --dir)\n", argv[optind]);
+    exit(2);
+  }
+  if (s.make && s.folder_count != 0) {
+    fprintf(stderr, "textindex: --make and --dir exclude each other\n");
     exit(2);
   }
   return s;

@@ -345,9 +345,7 @@ static uint64_t now_ns(void) {
 }
 
 static uint64_t answer_digest(const answer *of, uint64_t seed) {
-  uint64_t hash = mix64(seed);
-  for (uint32_t i = 0; i < of->length; i++) hash = (hash ^ (unsigned char)of->bytes[i]) * 0x100000001b3u;
-  return mix64(hash);
+  return mix64(hash_bytes(mix64(seed), of->bytes, of->length));
 }
 
 static void batch_job(void *context, uint32_t job) {

@@ -10,15 +10,10 @@ static inline unsigned char fold(unsigned char c) {
   return 0;
 }
 
-static uint64_t fnv(uint64_t hash, const char *text, uint32_t length) {
-  for (uint32_t i = 0; i < length; i++) hash = (hash ^ (unsigned char)text[i]) * 0x100000001b3u;
-  return hash;
-}
-
 uint64_t word_hash(const char *text, uint32_t length) {
   uint32_t key = length < PREFIX_KEY ? length : PREFIX_KEY;
-  uint64_t head = fnv(0xcbf29ce484222325u, text, key);
-  uint64_t whole = fnv(head, text + key, length - key);
+  uint64_t head = hash_bytes(0xcbf29ce484222325u, text, key);
+  uint64_t whole = hash_bytes(head, text + key, length - key);
   uint64_t shard = mix64(head) >> (64 - SHARD_BITS);
   return shard << (64 - SHARD_BITS) | mix64(whole) >> SHARD_BITS;
 }

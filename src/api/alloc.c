@@ -1,8 +1,7 @@
 /* api/alloc.c - the public allocation functions: which bucket, then the thread's cache (heap/cache.h).
  *
- * The short way is a table look-up, a load, a ctz and a store; everything that can fail or wait is in
- * tri_cache_alloc_slow. Follows runtime/malloc.go. */
-#include <errno.h>
+ * The short way is a table look-up, a load, a ctz and a store; everything that can fail or wait, and so could change
+ * errno, is in tri_api_alloc_slow. No lock of its own. Follows runtime/malloc.go. */
 #include <string.h>
 #include <tricolor.h>
 
@@ -15,7 +14,7 @@
 
 TRI_INLINE void *alloc_bucket(uint32_t bucket) {
   void *object = tri_cache_slot_pop(&tri_cache_self->slots[bucket]);
-  return tri_likely(object) ? object : tri_cache_alloc_slow(bucket);
+  return tri_likely(object) ? object : tri_api_alloc_slow(bucket);
 }
 
 /* Slots over TRI_BULK_ZERO_MAX are cleared here, not when they are claimed. */
@@ -30,8 +29,12 @@ TRI_INLINE void *alloc_small(size_t size, uint32_t first_bucket) {
   return alloc_bucket(first_bucket + size_class);
 }
 
+static void *alloc_large(size_t size, size_t alignment, bool noscan, bool zero) {
+  return TRI_KEEPING_ERRNO(tri_large_alloc(size, alignment, 0, noscan, zero));
+}
+
 static TRI_NOINLINE void *alloc_big(size_t size, uint32_t first_bucket) {
-  if (size > TRI_SMALL_MAX) return tri_large_alloc(size, 1, 0, first_bucket == TRI_BUCKET_NOSCAN, true);
+  if (size > TRI_SMALL_MAX) return alloc_large(size, 1, first_bucket == TRI_BUCKET_NOSCAN, true);
   uint32_t size_class = tri_size_class_of(size);
   return alloc_medium(first_bucket + size_class, size_class);
 }
@@ -41,7 +44,8 @@ TRI_API void *tri_alloc(size_t size) {
   return alloc_big(size, TRI_BUCKET_CONSERVATIVE);
 }
 
-/* Pointer-free requests under 16 bytes share a block (runtime/malloc.go: mallocgcTiny). Alignment by size, as there. */
+/* Pointer-free requests under 16 bytes share a block (runtime/malloc.go: mallocgcTiny). Go aligns by what divides the
+ * size; in C a struct that ends in an array may have any size, so alignment follows from the size alone. */
 static TRI_NOINLINE void *tiny_refill(size_t size) {
   char *block = alloc_bucket(TRI_BUCKET_TINY);
   if (!block) return NULL;
@@ -51,21 +55,22 @@ static TRI_NOINLINE void *tiny_refill(size_t size) {
   return block;
 }
 
-TRI_INLINE void *alloc_tiny(size_t size) {
+TRI_INLINE size_t tiny_alignment(size_t size) { return size >= 8 ? 8 : size >= 4 ? 4 : size >= 2 ? 2 : 1; }
+
+TRI_INLINE void *alloc_tiny(size_t size, size_t alignment) {
   tri_cache *cache = tri_cache_self;
-  size_t alignment = (size & 7) == 0 ? 8 : (size & 3) == 0 ? 4 : (size & 1) == 0 ? 2 : 1;
   size += size == 0;
   size_t skip = -cache->tiny_next & (alignment - 1);
   if (cache->tiny_left < size + skip) return tiny_refill(size);
   uintptr_t object = cache->tiny_next + skip;
   cache->tiny_left -= size + skip;
   cache->tiny_next = object + size;
-  cache->counts.tiny++;
+  tri_tally_add(&cache->counts.tiny, 1);
   return (void *)object;
 }
 
 TRI_API void *tri_alloc_noscan(size_t size) {
-  if (tri_unlikely(size < TRI_TINY_SIZE)) return alloc_tiny(size);
+  if (tri_unlikely(size < TRI_TINY_SIZE)) return alloc_tiny(size, tiny_alignment(size));
   if (tri_likely(size <= TRI_CLASS_LOOKUP_MAX)) return alloc_small(size, TRI_BUCKET_NOSCAN);
   return alloc_big(size, TRI_BUCKET_NOSCAN);
 }
@@ -74,7 +79,7 @@ TRI_API void *tri_alloc_uninit(size_t size) {
   if (size <= TRI_BULK_ZERO_MAX) return tri_alloc_noscan(size);
   bool large = size > TRI_SMALL_MAX;
   uint32_t size_class = large ? 0 : tri_size_class_of(size);
-  char *object = large ? tri_large_alloc(size, 1, 0, true, false) : alloc_bucket(TRI_BUCKET_NOSCAN + size_class);
+  char *object = large ? alloc_large(size, 1, true, false) : alloc_bucket(TRI_BUCKET_NOSCAN + size_class);
   if (!object) return NULL;
   /* The slot's tail is zero all the same: tri_realloc may turn it into new contents. */
   size_t slot = large ? tri_span_of((uintptr_t)object)->slot_size : tri_size_classes[size_class].size;
@@ -107,7 +112,7 @@ static void *alloc_aligned(size_t alignment, size_t size, bool noscan) {
     return NULL;
   }
   uint32_t size_class = aligned_class(alignment, tri_max(size, TRI_GRANULE));
-  if (!size_class) return tri_large_alloc(size, alignment, 0, noscan, true);
+  if (!size_class) return alloc_large(size, alignment, noscan, true);
   uint32_t bucket = (noscan ? TRI_BUCKET_NOSCAN : TRI_BUCKET_CONSERVATIVE) + size_class;
   return tri_size_classes[size_class].size > TRI_BULK_ZERO_MAX ? alloc_medium(bucket, size_class)
                                                                : alloc_bucket(bucket);
@@ -118,8 +123,9 @@ TRI_API void *tri_alloc_noscan_aligned(size_t alignment, size_t size) { return a
 
 /* ---- strings ---- */
 
+/* Characters need no alignment. */
 static char *copy_string(const char *s, size_t length) {
-  char *copy = tri_alloc_uninit(length + 1);
+  char *copy = length < TRI_TINY_SIZE - 1 ? alloc_tiny(length + 1, 1) : tri_alloc_uninit(length + 1);
   if (!copy) return NULL;
   memcpy(copy, s, length);
   copy[length] = 0;
@@ -134,17 +140,25 @@ TRI_API char *tri_strndup(const char *s, size_t max) { return copy_string(s, str
 /* Whether the span's slots are tiny blocks, which several objects share. */
 static bool is_shared(const tri_span *span) { return span->bucket == TRI_BUCKET_TINY; }
 
+/* That of a large object which was freed or collected is no object's any more: of it nothing is known. */
+_Noreturn static void not_an_object(const char *call, const void *ptr) {
+  tri_fatal("%s: %p is not an object of this heap (or no longer)", call, ptr);
+}
+
+_Noreturn static void not_a_start(const char *call, const void *ptr, uintptr_t start) {
+  tri_fatal("%s: %p is not the start of an object: it points %zu bytes into the one at %p", call, ptr,
+            (size_t)((uintptr_t)ptr - start), (void *)start);
+}
+
 /* The object that starts at ptr, or a fatal error that names the call. */
 static tri_object object_for(const char *call, const void *ptr) {
   tri_object object;
-  if (!tri_object_find((uintptr_t)ptr, &object)) tri_fatal("%s: %p is not an object of this heap", call, ptr);
+  if (!tri_object_find((uintptr_t)ptr, &object)) not_an_object(call, ptr);
   if (is_shared(object.span)) {
     object.size -= (uintptr_t)ptr - object.start;
     object.start = (uintptr_t)ptr;
   }
-  if (object.start != (uintptr_t)ptr)
-    tri_fatal("%s: %p is not the start of an object: it points %zu bytes into the one at %p", call, ptr,
-              (size_t)((uintptr_t)ptr - object.start), (void *)object.start);
+  if (object.start != (uintptr_t)ptr) not_a_start(call, ptr, object.start);
   return object;
 }
 
@@ -178,15 +192,19 @@ TRI_API void *tri_realloc(void *ptr, size_t size) {
   return moved;
 }
 
+static bool attach(void) {
+  TRI_KEEP_ERRNO;
+  return tri_the_hooks.attach() != NULL;
+}
+
 TRI_API void tri_free(void *ptr) {
   if (!ptr) return;
-  if (tri_cache_self == &tri_cache_none && !tri_the_hooks.attach()) return;
+  if (tri_unlikely(tri_cache_self == &tri_cache_none) && !attach()) return;
   switch (tri_object_free((uintptr_t)ptr)) {
   case TRI_FREED:
   case TRI_FREE_SHARED: return;
-  case TRI_FREE_NOT_OURS: tri_fatal("tri_free: %p is not an object of this heap", ptr);
+  case TRI_FREE_NOT_OURS: not_an_object("tri_free", ptr);
   case TRI_FREE_TWICE: tri_fatal("tri_free: the object at %p is free already", ptr);
-  case TRI_FREE_INTERIOR:
-    tri_fatal("tri_free: %p is not the start of an object: it points into the one at %p", ptr, tri_base_of(ptr));
+  case TRI_FREE_INTERIOR: not_a_start("tri_free", ptr, (uintptr_t)tri_base_of(ptr));
   }
 }

@@ -1,5 +1,6 @@
-/* api/control.c - the public functions that start, collect, register and tell. */
-#include <errno.h>
+/* api/control.c - the public functions that start, collect, register and tell. They check arguments, attach the thread
+ * and defer stops around what takes locks; the work is the gc layer's. Lock: the api layer's (api/link.h) guards the
+ * out-of-memory handler. */
 #include <string.h>
 #include <tricolor.h>
 
@@ -10,6 +11,13 @@
 #include "gc/sweep.h"
 #include "gc/thread.h"
 #include "heap/heap.h"
+
+#define TEXT_(x) #x
+#define TEXT(x) TEXT_(x)
+
+TRI_API const char *tri_version(void) {
+  return TEXT(TRI_VERSION_MAJOR) "." TEXT(TRI_VERSION_MINOR) "." TEXT(TRI_VERSION_PATCH);
+}
 
 TRI_API const char *tri_err_name(tri_err err) {
   switch (err) {
@@ -26,15 +34,11 @@ TRI_API const char *tri_err_name(tri_err err) {
 /* ---- starting ---- */
 
 static bool apply_numbers(tri_settings *settings, const tri_options *options) {
-  if (options->gc_percent < -1) {
-    tri_print("tricolor: tri_init: gc_percent %d is neither a percentage nor -1 (off)\n", options->gc_percent);
-    return false;
-  }
   if (options->gc_threads < 0 || options->gc_threads > 64) {
     tri_print("tricolor: tri_init: gc_threads %d is not between 0 and 64\n", options->gc_threads);
     return false;
   }
-  if (options->gc_percent) settings->gc_percent = options->gc_percent;
+  if (options->gc_percent) settings->gc_percent = options->gc_percent < 0 ? -1 : options->gc_percent;
   if (options->gc_threads) settings->gc_threads = options->gc_threads;
   if (options->heap_reserve) settings->heap_reserve = (int64_t)options->heap_reserve;
   return true;
@@ -53,6 +57,7 @@ static bool apply(tri_settings *settings, const tri_options *given) {
 }
 
 TRI_API tri_err tri_init(const tri_options *options) {
+  TRI_KEEP_ERRNO;
   tri_settings settings;
   bool already;
   if (!tri_settings_read(&settings) || (options && !apply(&settings, options))) return TRI_ERR_INVALID;
@@ -68,10 +73,12 @@ static bool start(void) {
 /* ---- collecting ---- */
 
 TRI_API void tri_gc(void) {
+  TRI_KEEP_ERRNO;
   if (start()) (void)tri_cycle_run(TRI_CYCLE_FORCED);
 }
 
 TRI_API int tri_set_gc_percent(int percent) {
+  TRI_KEEP_ERRNO;
   if (!start()) return 0;
   int before = tri_cycle_set_percent(percent);
   if (tri_heap_wants_collection()) tri_cycle_run(TRI_CYCLE_GROWTH);
@@ -79,6 +86,7 @@ TRI_API int tri_set_gc_percent(int percent) {
 }
 
 TRI_API void tri_free_os_memory(void) {
+  TRI_KEEP_ERRNO;
   tri_gc();
   tri_thread *self = tri_thread_self();
   if (!self) return;
@@ -90,6 +98,7 @@ TRI_API void tri_free_os_memory(void) {
 /* ---- roots ---- */
 
 TRI_API tri_err tri_add_root(const void *start_, size_t size) {
+  TRI_KEEP_ERRNO;
   uintptr_t low = (uintptr_t)start_;
   if (!start_ || low + size < low) {
     tri_print("tricolor: tri_add_root: %zu bytes at %p are no range\n", size, start_);
@@ -104,6 +113,7 @@ TRI_API tri_err tri_add_root(const void *start_, size_t size) {
 }
 
 TRI_API tri_err tri_remove_root(const void *start_) {
+  TRI_KEEP_ERRNO;
   tri_thread *self = tri_thread_self();
   if (!self) return TRI_ERR_NOMEM;
   tri_cache_defer(&self->cache);
@@ -115,6 +125,7 @@ TRI_API tri_err tri_remove_root(const void *start_) {
 /* ---- threads ---- */
 
 TRI_API tri_err tri_thread_attach(void *stack_low, void *stack_high) {
+  TRI_KEEP_ERRNO;
   if ((stack_low || stack_high) && stack_low >= stack_high) {
     tri_print("tricolor: tri_thread_attach: %p to %p is no stack\n", stack_low, stack_high);
     return TRI_ERR_INVALID;
@@ -130,17 +141,20 @@ TRI_API tri_err tri_thread_attach(void *stack_low, void *stack_high) {
 }
 
 TRI_API tri_err tri_thread_detach(void) {
+  TRI_KEEP_ERRNO;
   if (!tri_thread_known()) return TRI_ERR_NOT_FOUND;
   tri_thread_detach_self();
   return TRI_OK;
 }
 
 TRI_API void tri_blocking_begin(void) {
+  TRI_KEEP_ERRNO;
   tri_thread *self = tri_thread_self();
   if (self) tri_thread_blocking_begin(self);
 }
 
 TRI_API void tri_blocking_end(void) {
+  TRI_KEEP_ERRNO;
   tri_thread *self = tri_thread_known();
   if (!self || !self->blocking_depth) tri_fatal("tri_blocking_end: no tri_blocking_begin in this thread");
   tri_thread_blocking_end(self);
@@ -148,23 +162,43 @@ TRI_API void tri_blocking_end(void) {
 
 /* ---- memory running out ---- */
 
+typedef struct oom_pair {
+  tri_oom_handler handler;
+  void *context;
+} oom_pair;
+
+/* The new pair is written beside the one in force, then takes its place by a single store (api/link.h says why). Not
+ * TRI_OWN_DATA: a context from the heap has to live. */
 static struct {
-  _Atomic(tri_oom_handler) handler;
-  _Atomic(void *) context;
-} oom TRI_OWN_DATA;
+  oom_pair pairs[2];
+  int current;
+} oom;
 static _Thread_local bool in_handler;
 
+static oom_pair read_oom_pair(void) {
+  tri_api_lock();
+  oom_pair pair = oom.pairs[oom.current];
+  tri_api_unlock();
+  return pair;
+}
+
 static bool out_of_memory(size_t size, int attempt) {
-  tri_oom_handler handler = atomic_load_explicit(&oom.handler, memory_order_acquire);
-  if (!handler || in_handler) return false;
+  oom_pair pair = read_oom_pair();
+  if (!pair.handler || in_handler) return false;
   in_handler = true;
-  bool again = handler(size, attempt, atomic_load_explicit(&oom.context, memory_order_acquire));
+  bool again = pair.handler(size, attempt, pair.context);
   in_handler = false;
   return again;
 }
 
 TRI_API tri_oom_handler tri_set_oom_handler(tri_oom_handler handler, void *context) {
-  atomic_store_explicit(&oom.context, context, memory_order_release);
-  tri_the_hooks.out_of_memory = out_of_memory;
-  return atomic_exchange_explicit(&oom.handler, handler, memory_order_acq_rel);
+  tri_api_lock();
+  tri_oom_handler before = oom.pairs[oom.current].handler;
+  oom.pairs[!oom.current] = (oom_pair){.handler = handler, .context = context};
+  atomic_signal_fence(memory_order_seq_cst);
+  oom.current = !oom.current;
+  tri_api_unlock();
+  return before;
 }
+
+__attribute__((constructor(101))) static void link_handler(void) { tri_the_hooks.out_of_memory = out_of_memory; }

@@ -22,7 +22,8 @@ extern tri_real __stop_tri_reals[] __attribute__((visibility("hidden")));
 const char tri_interpose_anchor = 0;
 __attribute__((used)) static const char *const anchors[] = {
     &tri_interpose_anchor_threads, &tri_interpose_anchor_signals, &tri_interpose_anchor_blocking,
-    &tri_interpose_anchor_waiting};
+    &tri_interpose_anchor_waiting, &tri_interpose_anchor_sort,    &tri_interpose_anchor_children,
+    &tri_interpose_anchor_notify};
 
 TRI_UNSANITIZED_BEGIN
 
@@ -36,7 +37,8 @@ static bool is_ours(const void *function) {
   return dladdr(function, &theirs) && dladdr(&tri_interpose_anchor, &ours) && theirs.dli_fbase == ours.dli_fbase;
 }
 
-/* The sanitizers' prefix, and that since LLVM 17. Put together by hand: a sanitizer may not be ready for calls of ours. */
+/* The sanitizers' prefix, and that since LLVM 17. Put together by hand: a sanitizer may not be ready for calls of
+ * ours. */
 static void *sanitizer_version(const char *name) {
   char longer[NAME_MAX_BYTES] = "___interceptor_";
   size_t length = sizeof "___interceptor_" - 1;
@@ -83,9 +85,34 @@ uintptr_t tri_real_find(tri_real *real) {
 
 /* ---- loading ---- */
 
+/* ThreadSanitizer's. Weak: mostly they are not there. */
+extern void __tsan_init(void) __attribute__((weak));
+extern void __sanitizer_sandbox_on_notify(void *) __attribute__((weak));
+
+static void *end_at_once(void *unused) { return unused; }
+
+/* ThreadSanitizer starts a thread of its own before the program's first, to watch its memory limits. That one blocks
+ * all signals, so no stop would ever succeed. It ends when told that the process goes into a sandbox. */
+static void end_sanitizers_thread(void) {
+  pthread_t first;
+  if (!__tsan_init || !__sanitizer_sandbox_on_notify) return;
+  if (pthread_create(&first, NULL, end_at_once, NULL) == 0) pthread_join(first, NULL);
+  __sanitizer_sandbox_on_notify(NULL);
+}
+
+/* Without a loader nobody can say where the C library's read is: every call of the program's would fail. */
+static void refuse_static_program(void) {
+  if (!dlsym(RTLD_NEXT, "read"))
+    tri_fatal(
+        "the program is linked with -static, so the C library's functions cannot be found; link the static library "
+        "of tricolor, if you like, but the C library dynamically");
+}
+
 /* Early among constructors: pthread_atfork's handlers of others are to run around ours (gc/fork.h). */
 __attribute__((constructor(102))) static void load(void) {
+  refuse_static_program();
   for (tri_real *real = __start_tri_reals; real < __stop_tri_reals; real++) tri_real_function(real);
+  end_sanitizers_thread();
   (void)pthread_atfork(tri_fork_prepare, tri_fork_parent, tri_fork_child);
 }
 

@@ -34,6 +34,7 @@ TRI_INLINE uintptr_t tri_real_function(tri_real *real) {
 /* A static link takes only those files of the library that something refers to. interpose.c refers to the files that
  * interpose, and api/link.c, which every program that uses the library has, to interpose.c. */
 extern const char tri_interpose_anchor, tri_interpose_anchor_threads, tri_interpose_anchor_signals,
-    tri_interpose_anchor_blocking, tri_interpose_anchor_waiting;
+    tri_interpose_anchor_blocking, tri_interpose_anchor_waiting, tri_interpose_anchor_sort,
+    tri_interpose_anchor_children, tri_interpose_anchor_notify;
 
 #endif

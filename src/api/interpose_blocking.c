@@ -4,11 +4,15 @@
  * fail, even with SA_RESTART (signal(7)). What the kernel reads or writes meanwhile may be objects of the heap; that is
  * as if the program had done it before or after the collection, and no pointer of ours comes out of a file. */
 #undef _FORTIFY_SOURCE /* it would define some of these itself */
+#include <fcntl.h>
 #include <sys/msg.h>
+#include <sys/random.h>
 #include <sys/sem.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "api/interpose.h"
@@ -27,6 +31,14 @@ TRI_INTERPOSES(read);
 TRI_INTERPOSES(readv);
 TRI_INTERPOSES(write);
 TRI_INTERPOSES(writev);
+TRI_INTERPOSES(preadv2);
+TRI_INTERPOSES(pwritev2);
+TRI_INTERPOSES(sendfile);
+TRI_INTERPOSES(splice);
+TRI_INTERPOSES(tee);
+TRI_INTERPOSES(vmsplice);
+TRI_INTERPOSES(getrandom);
+TRI_INTERPOSES(tcdrain);
 TRI_INTERPOSES(recv);
 TRI_INTERPOSES(recvfrom);
 TRI_INTERPOSES(recvmsg);
@@ -66,6 +78,50 @@ TRI_INTERPOSED ssize_t write(int fd, const void *buffer, size_t size) {
 TRI_INTERPOSED ssize_t writev(int fd, const struct iovec *parts, int count) {
   return TRI_BLOCKING(TRI_REAL(writev)(fd, parts, count), parts);
 }
+
+/* These wait where the file is a pipe or a socket: the first ones given the offset -1. off_t has 64 bits everywhere. */
+
+TRI_INTERPOSED ssize_t preadv2(int fd, const struct iovec *parts, int count, off_t offset, int flags) {
+  return TRI_BLOCKING(TRI_REAL(preadv2)(fd, parts, count, offset, flags), parts);
+}
+
+TRI_INTERPOSED ssize_t preadv64v2(int fd, const struct iovec *parts, int count, off64_t offset, int flags) {
+  return preadv2(fd, parts, count, offset, flags);
+}
+
+TRI_INTERPOSED ssize_t pwritev2(int fd, const struct iovec *parts, int count, off_t offset, int flags) {
+  return TRI_BLOCKING(TRI_REAL(pwritev2)(fd, parts, count, offset, flags), parts);
+}
+
+TRI_INTERPOSED ssize_t pwritev64v2(int fd, const struct iovec *parts, int count, off64_t offset, int flags) {
+  return pwritev2(fd, parts, count, offset, flags);
+}
+
+TRI_INTERPOSED ssize_t sendfile(int to, int from, off_t *offset, size_t size) {
+  return TRI_BLOCKING(TRI_REAL(sendfile)(to, from, offset, size), offset);
+}
+
+TRI_INTERPOSED ssize_t sendfile64(int to, int from, off64_t *offset, size_t size) {
+  return sendfile(to, from, offset, size);
+}
+
+TRI_INTERPOSED ssize_t splice(int from, off64_t *from_offset, int to, off64_t *to_offset, size_t size, unsigned flags) {
+  return TRI_BLOCKING(TRI_REAL(splice)(from, from_offset, to, to_offset, size, flags), from_offset, to_offset);
+}
+
+TRI_INTERPOSED ssize_t tee(int from, int to, size_t size, unsigned flags) {
+  return TRI_BLOCKING(TRI_REAL(tee)(from, to, size, flags), NULL);
+}
+
+TRI_INTERPOSED ssize_t vmsplice(int to, const struct iovec *parts, size_t count, unsigned flags) {
+  return TRI_BLOCKING(TRI_REAL(vmsplice)(to, parts, count, flags), parts);
+}
+
+TRI_INTERPOSED ssize_t getrandom(void *buffer, size_t size, unsigned flags) {
+  return TRI_BLOCKING(TRI_REAL(getrandom)(buffer, size, flags), buffer);
+}
+
+TRI_INTERPOSED int tcdrain(int fd) { return TRI_BLOCKING(TRI_REAL(tcdrain)(fd), NULL); }
 
 /* ---- sockets ---- */
 

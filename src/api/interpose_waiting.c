@@ -5,6 +5,7 @@
  * the time that remains, rounded up to what its argument can say. Sets of signals are handed on without the stop
  * signal. */
 #undef _FORTIFY_SOURCE /* it would define some of these itself */
+#include <aio.h>
 #include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -29,6 +30,11 @@ TRI_INTERPOSED int __ppoll_chk(struct pollfd *events, nfds_t count, const struct
                                const sigset_t *mask, size_t room);
 _Noreturn void __chk_fail(void); /* the C library's */
 
+/* What sigpause is compiled to by default, and its older forms: only then is the argument a mask. */
+TRI_INTERPOSED int __xpg_sigpause(int signal_);
+TRI_INTERPOSED int __sigpause(int signal_or_mask, int is_signal);
+TRI_INTERPOSED int tri_masked_sigpause(int mask) __asm__("sigpause");
+
 TRI_INTERPOSES(nanosleep);
 TRI_INTERPOSES(clock_nanosleep);
 TRI_INTERPOSES(thrd_sleep);
@@ -39,6 +45,8 @@ TRI_INTERPOSES(pselect);
 TRI_INTERPOSES(epoll_wait);
 TRI_INTERPOSES(epoll_pwait);
 TRI_INTERPOSES(epoll_pwait2);
+TRI_INTERPOSES(aio_suspend);
+TRI_INTERPOSES(lio_listio);
 TRI_INTERPOSES(pause);
 TRI_INTERPOSES(sigsuspend);
 TRI_INTERPOSES(sigwait);
@@ -251,6 +259,61 @@ TRI_INTERPOSED int sigtimedwait(const sigset_t *set, siginfo_t *info, const stru
   const sigset_t *waited = tri_signals_without_stop(set, &copy);
   return TRI_BLOCKING_FOR(timeout, TRI_REAL(sigtimedwait)(waited, info, limit.argument), set, info, timeout);
 }
+
+TRI_INTERPOSED int __xpg_sigpause(int signal_) {
+  sigset_t mask;
+  if (sigprocmask(SIG_BLOCK, NULL, &mask) != 0 || sigdelset(&mask, signal_) != 0) return -1;
+  return sigsuspend(&mask);
+}
+
+TRI_INTERPOSED int tri_masked_sigpause(int word) {
+  sigset_t mask;
+  sigemptyset(&mask);
+  for (int signal_ = 1; signal_ <= 32; signal_++)
+    if ((unsigned)word >> (signal_ - 1) & 1) sigaddset(&mask, signal_);
+  return sigsuspend(&mask);
+}
+
+TRI_INTERPOSED int __sigpause(int signal_or_mask, int is_signal) {
+  return is_signal ? __xpg_sigpause(signal_or_mask) : tri_masked_sigpause(signal_or_mask);
+}
+
+/* ---- asynchronous input and output ---- */
+
+TRI_INTERPOSED int aio_suspend(const struct aiocb *const list[], int count, const struct timespec *timeout) {
+  return TRI_BLOCKING_FOR(timeout, TRI_REAL(aio_suspend)(list, count, limit.argument), list, timeout);
+}
+
+/* What is left to do of a lio_listio that was interrupted: to make it again would be to ask for everything twice. */
+static int wait_for_list(struct aiocb *const list[], int count) {
+  int failures = 0;
+  for (int i = 0; i < count; i++) {
+    const struct aiocb *const one[] = {list[i]};
+    if (!one[0] || one[0]->aio_lio_opcode == LIO_NOP) continue;
+    while (aio_error(one[0]) == EINPROGRESS)
+      if (TRI_REAL(aio_suspend)(one, 1, NULL) == -1) return -1;
+    failures += aio_error(one[0]) != 0;
+  }
+  if (failures) errno = EIO;
+  return failures ? -1 : 0;
+}
+
+TRI_INTERPOSED int lio_listio(int mode, struct aiocb *const list[], int count, struct sigevent *event) {
+  TRI_REGION(region, list, event);
+  int result = TRI_REAL(lio_listio)(mode, list, count, event);
+  while (result == -1 && tri_region_restarts(&region, errno)) result = wait_for_list(list, count);
+  return result;
+}
+
+/* The same under other names, where off_t has 64 bits. */
+TRI_INTERPOSED int aio_suspend64(const struct aiocb64 *const list[], int count, const struct timespec *timeout) {
+  return aio_suspend((const struct aiocb *const *)(const void *)list, count, timeout);
+}
+
+TRI_INTERPOSED int lio_listio64(int mode, struct aiocb64 *const list[], int count, struct sigevent *event) {
+  return lio_listio(mode, (struct aiocb *const *)(const void *)list, count, event);
+}
+_Static_assert(sizeof(struct aiocb) == sizeof(struct aiocb64), "one layout");
 
 /* ---- semaphores ---- */
 

@@ -1,15 +1,18 @@
 /* api/types.c - types with pointer maps: registration, and allocation by type or by place.
  *
  * A type's map becomes a layout (heap/layout.h). A site (tri_new, tri_make) looks its type up once, by name, size and
- * translation unit, and keeps what it found in state:
+ * translation unit, and keeps what it found in bucket:
  *
- *   bucket << 8 | index   single objects come from this bucket, by this slot of the cache, for good (bucket <
- *                         SITE_LAYOUT)
- *   SITE_LAYOUT + layout, shifted likewise: no bucket yet, or not for single objects; 0: the site was never used
+ *   a bucket               single objects come from it, for good; slot is where in a cache: the byte offset of the
+ *                          bucket's slot
+ *   SITE_NOSCAN, or SITE_LAYOUT + layout: no bucket yet, or not for single objects; 0: the site was never used
  *
- * Bucket 0 serves nothing, and numbers from SITE_LAYOUT on are no buckets, so no slot ever matches those.
- * Lock: a list of types that only grows, read and written atomically. */
-#include <errno.h>
+ * Bucket 0 and numbers from SITE_NOSCAN on are no buckets, so no slot of a cache ever matches those; and slot 0, which
+ * offset 0 leads to, matches nothing. So the two fields may be read in any mixture of old and new: both relaxed.
+ *
+ * A type leaves the list when its library is unloaded. Lock: the api layer's (api/link.h) guards the list; whoever
+ * walks it sees only types whose memory is there. What a look-up found is used without the lock: a site and its type
+ * are in the same library. */
 #include <string.h>
 #include <tricolor.h>
 
@@ -25,10 +28,9 @@ enum {
   SITE_NOSCAN = SITE_LAYOUT - 1, /* or this for pointer-free types */
   MAX_MAP_WORDS = 64,
 };
-_Static_assert((int)TRI_BUCKET_MAX < (int)SITE_NOSCAN && TRI_CACHE_SLOTS <= 256,
-               "a site's state has room for bucket and slot");
+_Static_assert((int)TRI_BUCKET_MAX < (int)SITE_NOSCAN, "a site's buckets are told from the rest");
 
-static _Atomic(tri_type *) types TRI_OWN_DATA; /* release when linked; pairs with the acquire in find_type */
+static tri_type *types TRI_OWN_DATA;
 
 /* ---- registration ---- */
 
@@ -50,20 +52,61 @@ static bool is_valid(const tri_type *type) {
   return true;
 }
 
+static bool is_match(const tri_type *type, const void *unit, size_t size, const char *name) {
+  return type->unit == unit && type->size == size && strcmp(type->name, name) == 0;
+}
+
+static bool has_fields_of(const tri_type *type, const tri_type *other) {
+  return type->field_count == other->field_count &&
+         (!type->field_count || memcmp(type->fields, other->fields, type->field_count * sizeof *type->fields) == 0);
+}
+
+/* Whether a site would find either of two descriptions that differ. Lock held. */
+static bool is_ambiguous(const tri_type *type) {
+  for (const tri_type *known = types; known && type->unit; known = known->next)
+    if (known != type && is_match(known, type->unit, type->size, type->name) && !has_fields_of(known, type))
+      return true;
+  return false;
+}
+
+/* Where the type is linked, or the end of the list. Lock held. */
+static tri_type **find_link(const tri_type *type) {
+  tri_type **link = &types;
+  while (*link && *link != type) link = &(*link)->next;
+  return link;
+}
+
 TRI_API tri_err tri_type_register(tri_type *type) {
   if (!is_valid(type)) return TRI_ERR_INVALID;
-  tri_type *head = atomic_load_explicit(&types, memory_order_acquire);
-  for (const tri_type *known = head; known; known = known->next)
-    if (known == type) return TRI_OK;
-  do type->next = head;
-  while (!atomic_compare_exchange_weak_explicit(&types, &head, type, memory_order_release, memory_order_acquire));
-  return TRI_OK;
+  tri_api_lock();
+  bool ambiguous = is_ambiguous(type);
+  if (!ambiguous && !*find_link(type)) {
+    type->next = types;
+    types = type;
+  }
+  tri_api_unlock();
+  if (!ambiguous) return TRI_OK;
+  tri_print(
+      "tricolor: tri_type_register: %s of %zu bytes is described twice in a file, with different fields: the first "
+      "holds\n",
+      type->name, type->size);
+  return TRI_ERR_INVALID;
+}
+
+TRI_API tri_err tri_type_unregister(tri_type *type) {
+  tri_api_lock();
+  tri_type **link = find_link(type);
+  bool found = *link != NULL;
+  if (found) *link = type->next;
+  tri_api_unlock();
+  return found ? TRI_OK : TRI_ERR_NOT_FOUND;
 }
 
 static const tri_type *find_type(const tri_site *site) {
-  const tri_type *type = atomic_load_explicit(&types, memory_order_acquire);
-  while (type && (type->unit != site->unit || type->size != site->size || strcmp(type->name, site->name) != 0))
-    type = type->next;
+  tri_api_lock();
+  const tri_type *type = types;
+  while (type && !is_match(type, site->unit, site->size, site->name)) type = type->next;
+  tri_api_unlock();
   return type;
 }
 
@@ -97,14 +140,14 @@ static uint32_t layout_of(const tri_type *type) {
 static void *from_bucket(uint32_t bucket) {
   tri_cache_slot *slot = &tri_cache_self->slots[tri_cache_slot_index(bucket)];
   void *object = slot->bucket == bucket ? tri_cache_slot_pop(slot) : NULL;
-  return object ? object : tri_cache_alloc_slow(bucket);
+  return object ? object : tri_api_alloc_slow(bucket);
 }
 
 void *tri_alloc_layout(uint32_t layout, size_t size) {
   bool final;
   if (layout == TRI_LAYOUT_NOSCAN) return tri_alloc_noscan(size);
   if (layout == TRI_LAYOUT_CONSERVATIVE) return tri_alloc(size);
-  if (size > TRI_SMALL_MAX) return tri_large_alloc(size, 1, layout, false, true);
+  if (size > TRI_SMALL_MAX) return TRI_KEEPING_ERRNO(tri_large_alloc(size, 1, layout, false, true));
   uint32_t size_class = tri_size_class_of(size);
   void *object = from_bucket(tri_layout_bucket(layout, size_class, size, &final));
   if (object && tri_size_classes[size_class].size > TRI_BULK_ZERO_MAX)
@@ -119,28 +162,36 @@ static void *no_memory(void) {
   return NULL;
 }
 
+static void *alloc_typed(const tri_type *type, size_t bytes) {
+  return is_started() ? tri_alloc_layout(layout_of(type), bytes) : no_memory();
+}
+
 TRI_API void *tri_alloc_typed(const tri_type *type, size_t count) {
   size_t bytes;
-  if (__builtin_mul_overflow(count, type->size, &bytes) || !is_started()) return no_memory();
-  return tri_alloc_layout(layout_of(type), bytes);
+  if (__builtin_mul_overflow(count, type->size, &bytes)) return no_memory();
+  return TRI_KEEPING_ERRNO(alloc_typed(type, bytes));
 }
 
 static uint32_t site_layout(tri_site *site) {
-  uint32_t known = __atomic_load_n(&site->state, __ATOMIC_RELAXED) >> 8;
+  uint32_t known = __atomic_load_n(&site->bucket, __ATOMIC_RELAXED);
   if (known >= SITE_LAYOUT) return known - SITE_LAYOUT;
   if (known == SITE_NOSCAN) return TRI_LAYOUT_NOSCAN;
   const tri_type *type = find_type(site);
   uint32_t layout = type ? layout_of(type) : TRI_LAYOUT_CONSERVATIVE;
-  uint32_t found = layout == TRI_LAYOUT_NOSCAN ? (uint32_t)SITE_NOSCAN : SITE_LAYOUT + layout;
-  __atomic_store_n(&site->state, found << 8, __ATOMIC_RELAXED);
+  __atomic_store_n(&site->bucket, layout == TRI_LAYOUT_NOSCAN ? (uint32_t)SITE_NOSCAN : SITE_LAYOUT + layout,
+                   __ATOMIC_RELAXED);
   return layout;
+}
+
+static void site_keep_bucket(tri_site *site, uint32_t bucket) {
+  size_t offset = offsetof(tri_cache, slots) + tri_cache_slot_index(bucket) * sizeof(tri_cache_slot);
+  __atomic_store_n(&site->slot, (uint32_t)offset, __ATOMIC_RELAXED);
+  __atomic_store_n(&site->bucket, bucket, __ATOMIC_RELAXED);
 }
 
 /* Remembers the bucket of single objects once it is final. Only slots that are cleared when claimed come this way: the
  * short path does not clear. */
-static TRI_NOINLINE void *site_slow(tri_site *site) {
-  uint32_t known = __atomic_load_n(&site->state, __ATOMIC_RELAXED) >> 8;
-  if (known && known < SITE_NOSCAN) return tri_cache_alloc_slow(known); /* its slot is empty or serves another bucket */
+static void *site_first(tri_site *site) {
   if (!is_started()) return no_memory();
   if (site->align > TRI_GRANULE) return tri_alloc_aligned(site->align, site->size);
   uint32_t layout = site_layout(site);
@@ -148,24 +199,54 @@ static TRI_NOINLINE void *site_slow(tri_site *site) {
     return tri_alloc_layout(layout, site->size);
   bool final;
   uint32_t bucket = tri_layout_bucket(layout, tri_size_class_of(site->size), site->size, &final);
-  if (final) __atomic_store_n(&site->state, bucket << 8 | tri_cache_slot_index(bucket), __ATOMIC_RELAXED);
+  if (final) site_keep_bucket(site, bucket);
   return from_bucket(bucket);
 }
 
+static TRI_NOINLINE void *site_slow(tri_site *site) {
+  uint32_t known = __atomic_load_n(&site->bucket, __ATOMIC_RELAXED);
+  if (known && known < SITE_NOSCAN) return tri_api_alloc_slow(known); /* its slot is empty or serves another bucket */
+  return TRI_KEEPING_ERRNO(site_first(site));
+}
+
+/* The index of the lowest bit of a word that is not 0, as 64 bits: the builtin's int would have to be extended. */
+TRI_INLINE uint64_t lowest_bit(uint64_t word) {
+#if defined(__x86_64__)
+  uint64_t index;
+  __asm__("rep bsfq %1, %0" : "=r"(index) : "r"(word) : "cc");
+  return index;
+#else
+  return (uint64_t)__builtin_ctzll(word);
+#endif
+}
+
+/* tri_cache_slot_pop with as few instructions as it can be done in, for free that is known and not 0. Likewise, the
+ * object's address must be in a register before the store. */
+TRI_INLINE void *slot_take(tri_cache_slot *slot, uint64_t free) {
+  uintptr_t object = lowest_bit(free) << TRI_GRANULE_SHIFT;
+  object += atomic_load_explicit(&slot->base, memory_order_relaxed);
+  __asm__("" : "+r"(object), "+r"(free)); /* the store needs what comes out of here, so the address is there first */
+  atomic_store_explicit(&slot->free, free & (free - 1), memory_order_relaxed);
+  return (void *)object;
+}
+
 TRI_API void *tri_alloc_site(tri_site *site) {
-  uint32_t state = __atomic_load_n(&site->state, __ATOMIC_RELAXED);
-  tri_cache_slot *slot = &tri_cache_self->slots[state & 255];
-  if (tri_likely(slot->bucket == state >> 8)) {
-    void *object = tri_cache_slot_pop(slot);
-    if (tri_likely(object)) return object;
-  }
-  return site_slow(site);
+  uint32_t offset = __atomic_load_n(&site->slot, __ATOMIC_RELAXED);
+  tri_cache_slot *slot = (tri_cache_slot *)(void *)((char *)tri_cache_self + offset);
+  uint64_t free = atomic_load_explicit(&slot->free, memory_order_relaxed);
+  if (tri_unlikely(slot->bucket != __atomic_load_n(&site->bucket, __ATOMIC_RELAXED))) return site_slow(site);
+  return tri_likely(free) ? slot_take(slot, free) : site_slow(site);
 }
 
 /* A site of arrays has no bucket of its own, whatever single objects of its type do. */
-TRI_API void *tri_alloc_site_array(tri_site *site, size_t count) {
-  size_t bytes;
-  if (__builtin_mul_overflow(count, site->size, &bytes) || !is_started()) return no_memory();
+static void *alloc_site_array(tri_site *site, size_t bytes) {
+  if (!is_started()) return no_memory();
   if (tri_unlikely(site->align > TRI_GRANULE)) return tri_alloc_aligned(site->align, bytes);
   return tri_alloc_layout(site_layout(site), bytes);
+}
+
+TRI_API void *tri_alloc_site_array(tri_site *site, size_t count) {
+  size_t bytes;
+  if (__builtin_mul_overflow(count, site->size, &bytes)) return no_memory();
+  return TRI_KEEPING_ERRNO(alloc_site_array(site, bytes));
 }

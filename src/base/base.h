@@ -1,8 +1,9 @@
-/* base.h - what every file may use: attributes, sizes, assertions, fatal errors.
+/* base.h - what every file may use: attributes, sizes, assertions, fatal errors, and arithmetic on words.
  *
  * TRI_ASSERT states what a comment would claim; it is compiled in debug and sanitizer builds (TRI_ASSERTIONS).
  * tri_fatal reports misuse of the API or damage: one line on standard error, then abort. It allocates nothing, takes
- * no lock and is async-signal-safe. Internal names begin tri_, are hidden, and read noun then verb. */
+ * no lock and is async-signal-safe. Names that more than one file sees begin tri_, are hidden, and read noun then verb;
+ * what is static needs no prefix. */
 #ifndef TRI_BASE_H
 #define TRI_BASE_H
 
@@ -30,7 +31,7 @@ enum {
   TRI_CHUNK_SHIFT = 22, /* memory is committed and kept apart by kind in chunks of 4 MiB */
   TRI_CHUNK_SIZE = 1 << TRI_CHUNK_SHIFT,
   TRI_PAGES_PER_CHUNK = TRI_CHUNK_SIZE / TRI_PAGE_SIZE,
-  TRI_WORDS_PER_PAGE = TRI_PAGE_SIZE / TRI_GRANULE / 64, /* 64-bit words of one side bitmap per page: one cache line */
+  TRI_WORDS_PER_PAGE = TRI_PAGE_SIZE / TRI_GRANULE / 64, /* 64-bit words of one side bitmap per page */
 };
 
 /* Mutable variables of the library itself. They are kept in a section of their own, which root scanning leaves out:

@@ -9,10 +9,10 @@
 #include "base/base.h"
 #include "base/fmt.h"
 
-enum { TRI_FATAL_MAX = 1024 };
+enum { FATAL_MAX = 1024 };
 
 void tri_fatal(const char *format, ...) {
-  char line[TRI_FATAL_MAX];
+  char line[FATAL_MAX];
   size_t prefix = tri_format(line, sizeof line, "tricolor: ");
   size_t room = sizeof line - prefix; /* the terminating 0 gives its place to the newline */
   va_list arguments;

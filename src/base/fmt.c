@@ -10,11 +10,11 @@
 #include <unistd.h>
 
 enum {
-  TRI_PRINT_MAX = 1024,
-  TRI_NUMBER_MAX = 40,     /* 20 digits, a point, TRI_PRECISION_MAX digits and room */
-  TRI_PRECISION_MAX = 9,   /* 10 to this power fits 30 bits, which keeps the fraction exact */
-  TRI_PRECISION_NONE = -1, /* no precision was written */
-  TRI_WIDTH_MAX = 4096,    /* a wider field is a mistake; it is cut to this */
+  PRINT_MAX = 1024,
+  NUMBER_MAX = 40,     /* 20 digits, a point, PRECISION_MAX digits and room */
+  PRECISION_MAX = 9,   /* 10 to this power fits 30 bits, which keeps the fraction exact */
+  PRECISION_NONE = -1, /* no precision was written */
+  WIDTH_MAX = 4096,    /* a wider field is a mistake; it is cut to this */
 };
 
 /* Where text goes: length counts all of it, the first size - 1 characters are stored. */
@@ -31,35 +31,35 @@ typedef struct tri_spec {
   char conversion;
 } tri_spec;
 
-static void tri_sink_char(tri_sink *sink, char character) {
+static void sink_char(tri_sink *sink, char character) {
   if (sink->length + 1 < sink->size) sink->out[sink->length] = character;
   sink->length++;
 }
 
-static void tri_sink_text(tri_sink *sink, const char *text, size_t length) {
-  for (size_t i = 0; i < length; i++) tri_sink_char(sink, text[i]);
+static void sink_text(tri_sink *sink, const char *text, size_t length) {
+  for (size_t i = 0; i < length; i++) sink_char(sink, text[i]);
 }
 
-static void tri_sink_repeat(tri_sink *sink, char character, size_t count) {
-  while (count-- > 0) tri_sink_char(sink, character);
+static void sink_repeat(tri_sink *sink, char character, size_t count) {
+  while (count-- > 0) sink_char(sink, character);
 }
 
 /* Writes text padded to the width. A prefix (sign, 0x) stays in front of zeros. */
-static void tri_sink_field(tri_sink *sink, const tri_spec *spec, const char *prefix, const char *text, size_t length) {
+static void sink_field(tri_sink *sink, const tri_spec *spec, const char *prefix, const char *text, size_t length) {
   size_t prefix_length = 0;
   while (prefix[prefix_length]) prefix_length++;
   size_t used = prefix_length + length;
   size_t padding = (size_t)spec->width > used ? (size_t)spec->width - used : 0;
   bool zeros = spec->zero && !spec->left;
-  if (!spec->left && !zeros) tri_sink_repeat(sink, ' ', padding);
-  tri_sink_text(sink, prefix, prefix_length);
-  if (zeros) tri_sink_repeat(sink, '0', padding);
-  tri_sink_text(sink, text, length);
-  if (spec->left) tri_sink_repeat(sink, ' ', padding);
+  if (!spec->left && !zeros) sink_repeat(sink, ' ', padding);
+  sink_text(sink, prefix, prefix_length);
+  if (zeros) sink_repeat(sink, '0', padding);
+  sink_text(sink, text, length);
+  if (spec->left) sink_repeat(sink, ' ', padding);
 }
 
 /* Writes the digits of value so that they end at end; returns where they begin. */
-static char *tri_digits(char *end, uint64_t value, unsigned base) {
+static char *write_digits(char *end, uint64_t value, unsigned base) {
   do {
     *--end = "0123456789abcdef"[value % base];
     value /= base;
@@ -67,31 +67,31 @@ static char *tri_digits(char *end, uint64_t value, unsigned base) {
   return end;
 }
 
-static void tri_put_unsigned(tri_sink *sink, const tri_spec *spec, const char *prefix, uint64_t value, unsigned base) {
-  char buffer[TRI_NUMBER_MAX];
+static void put_unsigned(tri_sink *sink, const tri_spec *spec, const char *prefix, uint64_t value, unsigned base) {
+  char buffer[NUMBER_MAX];
   char *end = buffer + sizeof buffer;
-  char *digits = tri_digits(end, value, base);
-  tri_sink_field(sink, spec, prefix, digits, (size_t)(end - digits));
+  char *digits = write_digits(end, value, base);
+  sink_field(sink, spec, prefix, digits, (size_t)(end - digits));
 }
 
-static void tri_put_signed(tri_sink *sink, const tri_spec *spec, int64_t value) {
+static void put_signed(tri_sink *sink, const tri_spec *spec, int64_t value) {
   uint64_t magnitude = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
-  tri_put_unsigned(sink, spec, value < 0 ? "-" : "", magnitude, 10);
+  put_unsigned(sink, spec, value < 0 ? "-" : "", magnitude, 10);
 }
 
-static void tri_put_string(tri_sink *sink, const tri_spec *spec, const char *text) {
+static void put_string(tri_sink *sink, const tri_spec *spec, const char *text) {
   if (!text) text = "(null)";
   size_t length = 0;
   while ((spec->precision < 0 || length < (size_t)spec->precision) && text[length]) length++;
   tri_spec plain = *spec;
   plain.zero = false;
-  tri_sink_field(sink, &plain, "", text, length);
+  sink_field(sink, &plain, "", text, length);
 }
 
 /* Rounds value, at least 0 and below 2^64, to the nearest multiple of 1 / scale, ties to even, as printf does. The
  * fraction is held exactly, in units of 2^-96: only values below 2^-43 have digits beneath that, and to at most
- * TRI_PRECISION_MAX digits those round to 0 whatever they are. */
-static void tri_split(double value, uint64_t scale, uint64_t *whole, uint64_t *fraction) {
+ * PRECISION_MAX digits those round to 0 whatever they are. */
+static void split(double value, uint64_t scale, uint64_t *whole, uint64_t *fraction) {
   __extension__ typedef unsigned __int128 wide;
   *whole = (uint64_t)value;
   double rest = (value - (double)*whole) * 0x1p64; /* exact: a value with a fraction is below 2^53 */
@@ -108,44 +108,44 @@ static void tri_split(double value, uint64_t scale, uint64_t *whole, uint64_t *f
   }
 }
 
-static void tri_put_double(tri_sink *sink, tri_spec *spec, double value) {
+static void put_double(tri_sink *sink, tri_spec *spec, double value) {
   const char *sign = __builtin_signbit(value) ? "-" : "";
   double magnitude = __builtin_fabs(value);
   if (!(magnitude < 0x1p64)) {
     spec->zero = false;
-    tri_sink_field(sink, spec, sign, magnitude != magnitude ? "nan" : "inf", 3);
+    sink_field(sink, spec, sign, magnitude != magnitude ? "nan" : "inf", 3);
     return;
   }
-  int precision = spec->precision == TRI_PRECISION_NONE ? 6 : spec->precision;
-  if (precision > TRI_PRECISION_MAX) precision = TRI_PRECISION_MAX;
+  int precision = spec->precision == PRECISION_NONE ? 6 : spec->precision;
+  if (precision > PRECISION_MAX) precision = PRECISION_MAX;
   uint64_t scale = 1, whole, fraction;
   for (int i = 0; i < precision; i++) scale *= 10;
-  tri_split(magnitude, scale, &whole, &fraction);
-  char buffer[TRI_NUMBER_MAX];
+  split(magnitude, scale, &whole, &fraction);
+  char buffer[NUMBER_MAX];
   char *end = buffer + sizeof buffer;
   char *start = end;
   if (precision > 0) {
-    start = tri_digits(end, fraction, 10);
+    start = write_digits(end, fraction, 10);
     while (end - start < precision) *--start = '0';
     *--start = '.';
   }
-  start = tri_digits(start, whole, 10);
-  tri_sink_field(sink, spec, sign, start, (size_t)(end - start));
+  start = write_digits(start, whole, 10);
+  sink_field(sink, spec, sign, start, (size_t)(end - start));
 }
 
-static const char *tri_parse_number(const char *at, int *number) {
+static const char *parse_number(const char *at, int *number) {
   for (*number = 0; *at >= '0' && *at <= '9'; at++)
-    *number = *number < TRI_WIDTH_MAX ? *number * 10 + (*at - '0') : *number;
-  if (*number > TRI_WIDTH_MAX) *number = TRI_WIDTH_MAX;
+    *number = *number < WIDTH_MAX ? *number * 10 + (*at - '0') : *number;
+  if (*number > WIDTH_MAX) *number = WIDTH_MAX;
   return at;
 }
 
 /* Reads a conversion after its %; returns the character behind it, or NULL when the format ends within it. */
-static const char *tri_parse_spec(const char *at, tri_spec *spec) {
-  *spec = (tri_spec){.precision = TRI_PRECISION_NONE};
+static const char *parse_spec(const char *at, tri_spec *spec) {
+  *spec = (tri_spec){.precision = PRECISION_NONE};
   for (; *at == '-' || *at == '0'; at++) *(*at == '-' ? &spec->left : &spec->zero) = true;
-  at = tri_parse_number(at, &spec->width);
-  if (*at == '.') at = tri_parse_number(at + 1, &spec->precision);
+  at = parse_number(at, &spec->width);
+  if (*at == '.') at = parse_number(at + 1, &spec->precision);
   for (; *at == 'h'; at++) spec->longs--;
   for (; *at == 'l'; at++) spec->longs++;
   if (*at == 'z') {
@@ -156,14 +156,14 @@ static const char *tri_parse_spec(const char *at, tri_spec *spec) {
   return *at ? at + 1 : NULL;
 }
 
-static int64_t tri_signed_argument(const tri_spec *spec, va_list *arguments) {
+static int64_t signed_argument(const tri_spec *spec, va_list *arguments) {
   if (spec->longs > 1) return va_arg(*arguments, long long);
   if (spec->longs == 1) return va_arg(*arguments, long);
   int value = va_arg(*arguments, int);
   return spec->longs == 0 ? value : spec->longs == -1 ? (short)value : (signed char)value;
 }
 
-static uint64_t tri_unsigned_argument(const tri_spec *spec, va_list *arguments) {
+static uint64_t unsigned_argument(const tri_spec *spec, va_list *arguments) {
   if (spec->longs > 1) return va_arg(*arguments, unsigned long long);
   if (spec->longs == 1) return va_arg(*arguments, unsigned long);
   unsigned value = va_arg(*arguments, unsigned);
@@ -171,22 +171,22 @@ static uint64_t tri_unsigned_argument(const tri_spec *spec, va_list *arguments) 
 }
 
 /* Writes one conversion. False when it is not one we know: then nothing was written and no argument taken. */
-static bool tri_put(tri_sink *sink, tri_spec *spec, va_list *arguments) {
+static bool put(tri_sink *sink, tri_spec *spec, va_list *arguments) {
   char character;
   switch (spec->conversion) {
-  case '%': tri_sink_char(sink, '%'); return true;
-  case 's': tri_put_string(sink, spec, va_arg(*arguments, const char *)); return true;
+  case '%': sink_char(sink, '%'); return true;
+  case 's': put_string(sink, spec, va_arg(*arguments, const char *)); return true;
   case 'c':
     character = (char)va_arg(*arguments, int);
     spec->zero = false;
-    tri_sink_field(sink, spec, "", &character, 1);
+    sink_field(sink, spec, "", &character, 1);
     return true;
   case 'd':
-  case 'i': tri_put_signed(sink, spec, tri_signed_argument(spec, arguments)); return true;
-  case 'u': tri_put_unsigned(sink, spec, "", tri_unsigned_argument(spec, arguments), 10); return true;
-  case 'x': tri_put_unsigned(sink, spec, "", tri_unsigned_argument(spec, arguments), 16); return true;
-  case 'p': tri_put_unsigned(sink, spec, "0x", (uintptr_t)va_arg(*arguments, void *), 16); return true;
-  case 'f': tri_put_double(sink, spec, va_arg(*arguments, double)); return true;
+  case 'i': put_signed(sink, spec, signed_argument(spec, arguments)); return true;
+  case 'u': put_unsigned(sink, spec, "", unsigned_argument(spec, arguments), 10); return true;
+  case 'x': put_unsigned(sink, spec, "", unsigned_argument(spec, arguments), 16); return true;
+  case 'p': put_unsigned(sink, spec, "0x", (uintptr_t)va_arg(*arguments, void *), 16); return true;
+  case 'f': put_double(sink, spec, va_arg(*arguments, double)); return true;
   default: return false;
   }
 }
@@ -199,14 +199,14 @@ size_t tri_vformat(char *out, size_t size, const char *format, va_list arguments
     const char *start = format++;
     tri_spec spec;
     if (*start != '%') {
-      tri_sink_char(&sink, *start);
+      sink_char(&sink, *start);
       continue;
     }
-    const char *next = tri_parse_spec(format, &spec);
-    if (next && tri_put(&sink, &spec, &rest))
+    const char *next = parse_spec(format, &spec);
+    if (next && put(&sink, &spec, &rest))
       format = next;
     else
-      tri_sink_char(&sink, '%');
+      sink_char(&sink, '%');
   }
   va_end(rest);
   if (size > 0) out[tri_min(sink.length, size - 1)] = 0;
@@ -223,7 +223,7 @@ size_t tri_format(char *out, size_t size, const char *format, ...) {
 
 void tri_print(const char *format, ...) {
   int saved = errno;
-  char text[TRI_PRINT_MAX + 1];
+  char text[PRINT_MAX + 1];
   va_list arguments;
   va_start(arguments, format);
   size_t length = tri_vformat(text, sizeof text, format, arguments);

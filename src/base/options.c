@@ -5,10 +5,18 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 #include "base/fmt.h"
 
-typedef enum option_kind { OPTION_NUMBER, OPTION_PERCENT, OPTION_SIZE, OPTION_SWITCH, OPTION_FAULT } option_kind;
+typedef enum option_kind {
+  OPTION_NUMBER,
+  OPTION_PERCENT,
+  OPTION_SIZE,
+  OPTION_SIGNAL,
+  OPTION_SWITCH,
+  OPTION_FAULT
+} option_kind;
 
 typedef struct option_entry {
   const char *variable;
@@ -29,11 +37,12 @@ static const option_entry options[] = {
     {"TRICOLOR_GC_THREADS", "", OPTION_NUMBER, SETTING(gc_threads), 0, 0, 64,
      "Threads that mark during a collection; 0: one per processor."},
     {"TRICOLOR_HEAP_RESERVE", "", OPTION_SIZE, SETTING(heap_reserve), 0, 0, INT64_MAX,
-     "Address space to reserve for the heap, and so its largest size; 0: as much as the limits allow, at most 1TiB."},
-    {"TRICOLOR_SIGNAL", "", OPTION_NUMBER, SETTING(signal), SIGURG, 1, 64,
+     "Address space to reserve for the heap, and so its largest size, rounded up to whole 4MiB; less where the system "
+     "refuses it. 0: 1TiB, or what leaves the program half of its limit (ulimit -v)."},
+    {"TRICOLOR_SIGNAL", "", OPTION_SIGNAL, SETTING(signal), SIGURG, 1, 64,
      "The signal that stops threads; change it when the program needs SIGURG for itself."},
     {"TRICOLOR_HUGE_PAGES", "", OPTION_SWITCH, SETTING(huge_pages), 1, 0, 1,
-     "Whether heaps over 32MiB ask the system for huge pages."},
+     "Whether what the heap has beyond its first 256MiB is to be huge pages, if the system has them."},
     {"TRICOLOR_TRACE", "gc", OPTION_SWITCH, SETTING(trace_gc), 0, 0, 1,
      "One line on standard error for each collection, in the form of Go's gctrace."},
     {"TRICOLOR_DEBUG", "check", OPTION_SWITCH, SETTING(check), 0, 0, 1,
@@ -84,6 +93,14 @@ static bool parse_switch(const char *text, int64_t *value) {
   return *value || strcmp(text, "0") == 0 || strcmp(text, "off") == 0;
 }
 
+/* Those that cannot be caught, that a faulting instruction raises, that abort raises, and the C library's own two. */
+static bool may_stop(int64_t number) {
+  static const int taken[] = {SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT, 32, 33};
+  for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
+    if (number == taken[i]) return false;
+  return true;
+}
+
 static bool parse_fault(const char *text, int64_t *value) {
   *value = strcmp(text, "root") == 0    ? TRI_INJECT_ROOT
            : strcmp(text, "child") == 0 ? TRI_INJECT_CHILD
@@ -91,12 +108,17 @@ static bool parse_fault(const char *text, int64_t *value) {
   return *value != TRI_INJECT_NONE;
 }
 
-static bool parse_value(const option_entry *option, const char *text, int64_t *value) {
+static bool parse_bounded(const option_entry *option, const char *text, int64_t *value) {
   const char *end;
+  return parse_number(text, value, &end) && !*end && *value >= option->low && *value <= option->high;
+}
+
+static bool parse_value(const option_entry *option, const char *text, int64_t *value) {
   switch (option->kind) {
   case OPTION_SWITCH: return parse_switch(text, value);
   case OPTION_FAULT: return parse_fault(text, value);
   case OPTION_SIZE: return parse_size(text, value);
+  case OPTION_SIGNAL: return parse_bounded(option, text, value) && may_stop(*value);
   case OPTION_PERCENT:
     if (strcmp(text, "off") == 0 || strcmp(text, "-1") == 0) {
       *value = -1;
@@ -105,18 +127,27 @@ static bool parse_value(const option_entry *option, const char *text, int64_t *v
     break;
   case OPTION_NUMBER: break;
   }
-  return parse_number(text, value, &end) && !*end && *value >= option->low && *value <= option->high;
+  return parse_bounded(option, text, value);
 }
 
-static const char *expectation(option_kind kind) {
-  switch (kind) {
-  case OPTION_PERCENT: return "a percentage or off";
-  case OPTION_SIZE: return "a size such as 512MiB";
-  case OPTION_SWITCH: return "1 or 0";
-  case OPTION_FAULT: return "root or child";
+enum { EXPECTATION_MAX = 128 };
+
+/* What a value should have been. */
+static void describe_expected(const option_entry *option, char what[EXPECTATION_MAX]) {
+  const char *kind = "a number", *but = "";
+  switch (option->kind) {
+  case OPTION_SIZE: (void)tri_format(what, EXPECTATION_MAX, "a size such as 512MiB"); return;
+  case OPTION_SWITCH: (void)tri_format(what, EXPECTATION_MAX, "1 or 0"); return;
+  case OPTION_FAULT: (void)tri_format(what, EXPECTATION_MAX, "root or child"); return;
   case OPTION_NUMBER: break;
+  case OPTION_PERCENT:
+    kind = "a percentage";
+    but = ", or off";
+    break;
+  case OPTION_SIGNAL: but = " other than KILL, STOP, SEGV, BUS, ILL, FPE, TRAP, ABRT, 32 and 33"; break;
   }
-  return "a number in range";
+  (void)tri_format(what, EXPECTATION_MAX, "%s from %lld to %lld%s", kind, (long long)option->low,
+                   (long long)option->high, but);
 }
 
 static bool set(tri_settings *settings, const option_entry *option, const char *source, const char *text) {
@@ -125,8 +156,9 @@ static bool set(tri_settings *settings, const option_entry *option, const char *
     *setting_of(settings, option) = value;
     return true;
   }
-  tri_print("tricolor: %s: %s%s\"%s\" is not %s\n", source, option->name, *option->name ? "=" : "", text,
-            expectation(option->kind));
+  char what[EXPECTATION_MAX];
+  describe_expected(option, what);
+  tri_print("tricolor: %s: %s%s\"%s\" is not %s\n", source, option->name, *option->name ? "=" : "", text, what);
   return false;
 }
 
@@ -172,9 +204,11 @@ static bool is_known_variable(const char *assignment, size_t length) {
   return false;
 }
 
-/* A misspelt TRICOLOR_ variable would otherwise be silently without effect. */
+/* A misspelt TRICOLOR_ variable would otherwise be silently without effect. A set-user-id program looks at none: what
+ * its user has set must not decide whether it starts. */
 static bool report_unknown(void) {
   bool good = true;
+  if (getauxval(AT_SECURE)) return true;
   for (char **variable = environ; variable && *variable; variable++) {
     size_t length = strcspn(*variable, "=");
     if (strncmp(*variable, "TRICOLOR_", 9) != 0 || is_known_variable(*variable, length)) continue;
@@ -190,7 +224,7 @@ bool tri_settings_read(tri_settings *settings) {
   const char *last_list = "";
   for (int i = 0; i < OPTION_COUNT; i++) {
     const char *text = secure_getenv(options[i].variable);
-    if (!text) continue;
+    if (!text || (options[i].kind == OPTION_PERCENT && !*text)) continue; /* Go takes an empty GOGC for none */
     if (!*options[i].name) {
       good &= set(settings, &options[i], options[i].variable, text);
     } else if (strcmp(last_list, options[i].variable) != 0) {

@@ -34,14 +34,14 @@ bool tri_action_has_handler(const struct sigaction *action) {
 
 /* What a handler of the program is wrapped in. */
 typedef struct excursion {
-  tri_thread *thread; /* NULL: not attached, so in no region */
+  tri_thread *thread; /* NULL: not attached, so in no region; or a thread without thread-local storage of its own */
   tri_blocking_state state;
 } excursion;
 
 static void begin(excursion *trip) {
   int saved_errno = errno;
   tri_signals_seen.handlers++;
-  trip->thread = tri_thread_known();
+  trip->thread = tri_thread_here();
   if (trip->thread) tri_thread_blocking_leave(trip->thread, &trip->state);
   errno = saved_errno;
 }

@@ -17,8 +17,8 @@
 
 #include "base/base.h"
 
-/* ThreadSanitizer calls what stands in for the C library's sigaction before it can bear to be called itself, so nothing on that
- * way may be instrumented: functions marked so, and all between BEGIN and END. */
+/* ThreadSanitizer calls what stands in for the C library's sigaction before it can bear to be called itself, so nothing
+ * on that way may be instrumented: functions marked so, and all between BEGIN and END. */
 #if defined(__clang__) && defined(__has_feature)
 #if __has_feature(thread_sanitizer)
 #define TRI_UNSANITIZED __attribute__((disable_sanitizer_instrumentation))

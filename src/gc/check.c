@@ -7,12 +7,16 @@
 
 #define TRI_READS_ANYTHING __attribute__((no_sanitize("address", "thread")))
 
+/* Less than this much of its stack the collector has used since it wrote down its stack pointer. */
+enum { OWN_FRAMES = 64 * 1024 };
+
 static struct {
   tri_region seen_region; /* one bit per granule of the heap */
   tri_region stack_region;
   uint64_t *seen;
   uintptr_t *stack;
   size_t depth;
+  uintptr_t own_high; /* the collector's own frames end here */
 } check TRI_OWN_DATA;
 
 bool tri_check_init(void) {
@@ -68,8 +72,15 @@ _Noreturn static void report(uintptr_t start, const tri_span *span, tri_edge edg
       (void *)start, span->slot_size, (unsigned)span->layout, (void *)edge.place, edge.root);
 }
 
+/* The collector may run on a stack that the program told of as a root, or that is an object. What its own frames hold
+ * has changed since the mark read it, and is nothing of the program's. */
+static bool is_own_frame(uintptr_t place) {
+  return place < check.own_high && place >= check.own_high - OWN_FRAMES;
+}
+
 static void follow(uintptr_t word, tri_edge edge) {
   tri_span *span;
+  if (is_own_frame(edge.place)) return;
   uintptr_t start = object_at(word, &span);
   if (!start || !see(start)) return;
   if (!tri_mark_is_set(start)) report(start, span, edge);
@@ -96,7 +107,7 @@ TRI_READS_ANYTHING static void follow_root(const tri_root *root) {
   for (; edge.place < root->high; edge.place += sizeof(uintptr_t)) {
     uintptr_t word = *(const uintptr_t *)edge.place;
     follow(word, edge);
-    follow(word - 1, edge); /* the object that ends here */
+    if (tri_object_may_end_at(word)) follow(word - 1, edge);
   }
 }
 
@@ -104,6 +115,7 @@ void tri_check_run(tri_root_list roots) {
   size_t used = atomic_load_explicit(&tri_the_arena.used, memory_order_relaxed);
   if (!tri_region_extend(&check.seen_region, used / TRI_GRANULE / 8)) tri_fatal("check: no memory for its bits");
   for (size_t i = 0; i < used / TRI_GRANULE / 64; i++) check.seen[i] = 0;
+  check.own_high = tri_thread_known()->sp;
   for (size_t i = 0; i < roots.count; i++) {
     follow_root(&roots.roots[i]);
     while (check.depth) follow_object(check.stack[--check.depth]);

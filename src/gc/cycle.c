@@ -3,7 +3,7 @@
  *  1. The thread that noticed the need spills its registers, asks the loader to show its objects, and inside that visit
  *     (the loader's lock is taken first and by us, so that no stopped thread holds it) takes the cycle lock. If
  *     somebody else's collection served the need meanwhile, that is all.
- *  2. What the last collection left unswept is swept, beside the program. The sweep lock is kept until step 6.
+ *  2. What the last collection left unswept is swept, beside the program. The sweep lock is kept until step 7.
  *  3. The world stops (gc/stop.c). Every thread is then outside our locks and outside its slow paths.
  *  4. Roots are gathered (gc/roots.c). Spans that idle threads kept since the last mark are swept; slots that wait in
  *     caches are hidden, so that the allocation bits show exactly what was handed out (heap/cache.h).
@@ -13,7 +13,7 @@
  *  7. The world goes on. Spans are swept when they are wanted, by the background thread, or, after tri_gc, at once.
  *
  * The mark is the phase that the next gear will run beside the program; everything else stays in this order.
- * Locks: TRI_RANK_CYCLE for the whole, TRI_RANK_SWEEP from 2 to 6, TRI_RANK_REGISTRY from 3 to 7. Follows
+ * Locks: TRI_RANK_CYCLE for the whole, TRI_RANK_SWEEP from 2 to 7, TRI_RANK_REGISTRY from 3 to 7. Follows
  * runtime/mgc.go. */
 #include "gc/cycle.h"
 
@@ -25,12 +25,13 @@
 #include "gc/pacer.h"
 #include "gc/sweep.h"
 
-enum { FORK_WAIT_NS = 20 * 1000 };
+enum { FORK_WAIT_NS = 20 * 1000, FORK_LOOKS = 2000 };
 
 static struct {
   tri_lock lock;
   _Atomic(uint32_t) forking;  /* no collection may begin; a futex word. seq_cst against entering: see enter */
-  _Atomic(uint32_t) entering; /* threads that may hold the loader's lock for a collection */
+  _Atomic(uint32_t) entering; /* threads that may hold the loader's lock for a collection, or wait for it */
+  _Atomic(uint32_t) visiting; /* those of them that are known to hold it. Relaxed: it is only waited for */
   _Atomic(int) percent;
   bool check;
   int processors;
@@ -50,6 +51,7 @@ typedef struct tri_collection {
   bool roots_complete;
   bool stopped;
   bool served; /* by somebody else */
+  bool visits; /* counted in cycle.visiting */
   uint64_t start, stopped_at, marked_at, cpu_start;
 } tri_collection;
 
@@ -139,15 +141,29 @@ static bool enter(tri_cycle_reason reason) {
 
 static void leave(void) { atomic_fetch_sub_explicit(&cycle.entering, 1, memory_order_seq_cst); }
 
-void tri_cycle_pause(void) {
+/* The loader's lock may be held by the very thread that forks, in a dl_iterate_phdr callback, and threads wait for it
+ * that cannot be told to give up. When there are such for a long time and none that has got the lock, it is in other
+ * hands than the collector's. They are left waiting then, which is all right in the parent; but in the child the lock
+ * may be nobody's. */
+static bool await_entering(void) {
+  for (int looks = 0; atomic_load_explicit(&cycle.entering, memory_order_seq_cst); looks++) {
+    if (atomic_load_explicit(&cycle.visiting, memory_order_relaxed)) looks = 0;
+    if (looks == FORK_LOOKS) return false;
+    tri_os_sleep(FORK_WAIT_NS);
+  }
+  return true;
+}
+
+bool tri_cycle_pause(void) {
   uint32_t free = 0;
   while (
       !atomic_compare_exchange_strong_explicit(&cycle.forking, &free, 1, memory_order_seq_cst, memory_order_seq_cst)) {
     tri_os_wait(&cycle.forking, 1, 0); /* another thread forks */
     free = 0;
   }
-  while (atomic_load_explicit(&cycle.entering, memory_order_seq_cst)) tri_os_sleep(FORK_WAIT_NS);
+  bool loader_is_free = await_entering();
   tri_lock_take(&cycle.lock);
+  return loader_is_free;
 }
 
 void tri_cycle_resume(bool collecting) {
@@ -173,6 +189,8 @@ static bool is_served(const tri_collection *collection) {
 /* Called by the loader before it shows anything: steps 1 to 3. */
 static bool begin(void *argument) {
   tri_collection *collection = argument;
+  collection->visits = true;
+  atomic_fetch_add_explicit(&cycle.visiting, 1, memory_order_relaxed);
   tri_lock_take(&cycle.lock);
   collection->served = is_served(collection);
   if (collection->served) {
@@ -264,6 +282,7 @@ static void run(void *argument, uintptr_t sp) {
   collection->self->alternate_low = collection->self->alternate_high = 0;
   tri_os_module_visitor visitor = {.begin = begin, .data = add_data, .tls = add_tls, .argument = collection};
   tri_os_visit_modules(&visitor);
+  if (collection->visits) atomic_fetch_sub_explicit(&cycle.visiting, 1, memory_order_relaxed);
   leave();
   if (collection->served) return;
   if (collection->stopped) {

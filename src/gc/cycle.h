@@ -1,4 +1,7 @@
-/* cycle.h - one collection, and the record of those there were. */
+/* cycle.h - one collection, and the record of those there were; the head of cycle.c tells how one goes.
+ *
+ * Lock: TRI_RANK_CYCLE, held for a whole collection and to read the record. Who waits for it must not defer stops: its
+ * holder may be about to stop him. */
 #ifndef TRI_CYCLE_H
 #define TRI_CYCLE_H
 
@@ -49,8 +52,9 @@ bool tri_cycle_init(const tri_settings *settings, void (*observer)(const tri_cyc
 bool tri_cycle_run(tri_cycle_reason reason);
 
 /* Waits for collections under way and lets none begin until resume, which the same thread, or its copy in the child of
- * a fork, calls. Takes the cycle lock; stops not deferred. collecting false: none may ever begin again. */
-void tri_cycle_pause(void);
+ * a fork, calls. Takes the cycle lock; stops not deferred. False when threads wait for the loader's lock in vain: a child
+ * of this fork may never get it. collecting false: none may ever begin again. */
+bool tri_cycle_pause(void);
 void tri_cycle_resume(bool collecting);
 
 /* Sets the percentage; returns the old one. */

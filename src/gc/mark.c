@@ -3,11 +3,14 @@
  *
  * A marker takes an object from its buffer, asks for its memory ahead of time and lets it ripen in a ring of RING
  * objects, so that several cache misses are under way at once (Cher, Hosking and Vitek, "Software prefetching for
- * mark-sweep garbage collection", 2004; docs/design/mark.md has our figures). A pointer to a slot's start, the usual
- * case, is recognised by its allocation bit alone: only slot starts have bits. Mark bits are set by atomic OR, for
- * markers share words; no ordering is needed, since what an object holds was written before the world stopped.
+ * mark-sweep garbage collection", 2004; docs/design/collector.md has our figures). A pointer to a slot's start, the
+ * usual case, is recognised by its allocation bit alone: only slot starts have bits. Markers share words of mark bits,
+ * so these are set by atomic OR; no ordering is needed, since what an object holds was written before the world
+ * stopped. Two markers may both find an object white and both scan it, as in Go (runtime/mgcmark.go: greyobject); it is
+ * then counted twice.
  *
- * Large objects are scanned in pieces of 128 KiB, each piece making the next one available to other markers. */
+ * Objects of up to 64 words are scanned by what tri_page_info says of their page, all others the general way, large
+ * ones in pieces of 128 KiB, each piece making the next one available to other markers. */
 #include "gc/mark.h"
 
 #include "gc/work.h"
@@ -22,7 +25,8 @@ enum {
   RING = 16,
   NEAR = 64, /* bytes: the same cache line */
   PIECE = 128 * 1024,
-  SHARE_EVERY = 64,             /* objects between looks at whether others wait */
+  ROOM = 64,                    /* entries: what scanning an object by its page's info may push */
+  SHARE_EVERY = 64,             /* turns of the ring between looks at whether others wait; a power of two */
   HELP_WORTH = 2 * 1024 * 1024, /* a mark expected to be smaller than this is done alone */
 };
 
@@ -31,25 +35,22 @@ enum {
 typedef struct tri_view {
   uintptr_t base;
   size_t used;
-  tri_page_bits *bits;
-  const _Atomic(uint32_t) *kinds;
+  tri_bits *bits;
+  const tri_page_info *info;
 } tri_view;
 
 typedef struct tri_marker {
   uintptr_t *top, *floor, *limit;  /* the stack of entries in buffer: next free one, first, one past the last */
   tri_work_buffer *buffer, *spare; /* the one worked on, and a full or empty one beside it */
   tri_view view;
-  size_t bytes, objects;
+  size_t bytes;
+  unsigned turn; /* of the ring: where the next entry goes in and the oldest comes out */
+  uintptr_t ring[RING];
 } tri_marker;
 
-/* An entry of a work buffer: the address of an object, or of the rest of a large one; above it the size class and the
- * layout of a small object, so that scanning it needs no look-up; or, in bit 0, that there is more to look up. Objects
- * start at multiples of 16 and user addresses end below 2^47. */
-enum { ENTRY_CLASS_SHIFT = 48, ENTRY_LAYOUT_SHIFT = 55, ENTRY_OTHER = 1 };
-#define ENTRY_ADDRESS ((UINT64_C(1) << ENTRY_CLASS_SHIFT) - TRI_GRANULE)
-_Static_assert(TRI_CLASS_COUNT <= 1 << (ENTRY_LAYOUT_SHIFT - ENTRY_CLASS_SHIFT) &&
-                   (int)TRI_LAYOUT_SHORT <= 1 << (64 - ENTRY_LAYOUT_SHIFT),
-               "class and layout fit above the address");
+/* An entry of a work buffer is the start of a marked object that its page's info describes; or, with this bit, another
+ * object, or the rest of a large one. User addresses end below 2^47. */
+#define ENTRY_OTHER (UINT64_C(1) << 63)
 
 static struct {
   int max_markers;
@@ -60,8 +61,7 @@ static struct {
   tri_root_list roots;
   _Atomic(size_t) next_root;
   _Atomic(bool) overflowed; /* the grey bitmap has bits */
-  _Atomic(bool) fault_done;
-  _Atomic(size_t) bytes, objects;
+  _Atomic(size_t) bytes;
   _Atomic(uint64_t) cpu;
   _Atomic(int) joined;
 } mark TRI_OWN_DATA;
@@ -90,20 +90,12 @@ static TRI_NOINLINE bool make_room(tri_marker *marker) {
   buffer_close(marker);
   if (!empty || empty->count) {
     empty = tri_work_new();
-    if (!empty) return false;
+    if (!empty) return marker->top + ROOM <= marker->limit;
     if (marker->spare) tri_work_share(marker->spare);
   }
   marker->spare = full;
   buffer_open(marker, empty);
   return true;
-}
-
-TRI_INLINE void push(tri_marker *marker, uintptr_t entry) {
-  if (tri_unlikely(marker->top == marker->limit) && !make_room(marker)) {
-    put_grey(entry & ENTRY_ADDRESS);
-    return;
-  }
-  *marker->top++ = entry;
 }
 
 static TRI_NOINLINE bool use_spare(tri_marker *marker) {
@@ -115,93 +107,99 @@ static TRI_NOINLINE bool use_spare(tri_marker *marker) {
   return true;
 }
 
-/* An entry of this marker's own, or 0. */
-TRI_INLINE uintptr_t pop(tri_marker *marker) {
-  if (tri_unlikely(marker->top == marker->floor) && !use_spare(marker)) return 0;
-  return *--marker->top;
-}
-
 /* ---- marking one object ---- */
 
-/* False when it was marked already. */
-TRI_INLINE bool set_mark(_Atomic(uint64_t) *word, uint64_t bit) {
-  if (atomic_load_explicit(word, memory_order_relaxed) & bit) return false;
-  return !(atomic_fetch_or_explicit(word, bit, memory_order_relaxed) & bit);
-}
-
-TRI_INLINE size_t size_of_kind(uint32_t kind, uintptr_t start) {
-  if (tri_unlikely(kind & TRI_KIND_LARGE)) return tri_span_of(start)->slot_size;
-  return tri_size_classes[tri_kind_class(kind)].size;
+TRI_INLINE const tri_page_info *info_of(tri_view view, uintptr_t address) {
+  return &view.info[(address - view.base) >> TRI_PAGE_SHIFT];
 }
 
 TRI_INLINE uint32_t kind_of(tri_view view, uintptr_t address) {
-  return atomic_load_explicit(&view.kinds[(address - view.base) >> TRI_PAGE_SHIFT], memory_order_relaxed);
+  return atomic_load_explicit(&info_of(view, address)->kind, memory_order_relaxed);
 }
 
-static bool lose_child(void) {
-  return mark.fault == TRI_FAULT_CHILD && !atomic_exchange_explicit(&mark.fault_done, true, memory_order_relaxed);
+TRI_INLINE uint64_t pointers_of(tri_view view, uintptr_t address) {
+  return atomic_load_explicit(&info_of(view, address)->pointers, memory_order_relaxed);
 }
 
-static TRI_NOINLINE void count_noscan(tri_marker *marker, uintptr_t start, uint32_t kind) {
-  marker->bytes += size_of_kind(kind, start);
-  marker->objects++;
+static size_t size_of(uint32_t kind, uintptr_t start) {
+  return kind & TRI_KIND_LARGE ? tri_span_of(start)->slot_size : tri_size_classes[tri_kind_class(kind)].size;
 }
 
-/* What the entry of an object says besides its address: the size class, or that there is more to look up. */
-TRI_INLINE uintptr_t entry_for(uintptr_t start, uint32_t kind) {
-  uint32_t layout = tri_kind_layout(kind);
-  if (tri_unlikely((kind & TRI_KIND_LARGE) || layout >= TRI_LAYOUT_SHORT)) return start | ENTRY_OTHER;
-  return start | (uintptr_t)tri_kind_class(kind) << ENTRY_CLASS_SHIFT | (uintptr_t)layout << ENTRY_LAYOUT_SHIFT;
+/* False when it was marked already. */
+static bool set_mark(uintptr_t start) {
+  uint64_t bit = tri_bit_mask(start);
+  return !(atomic_fetch_or_explicit(&tri_arena_bits(start)->mark, bit, memory_order_relaxed) & bit);
 }
 
-/* start is the start of an allocated slot, word and bit are its mark's. */
-TRI_INLINE void shade(tri_view view, tri_marker *marker, uintptr_t start, _Atomic(uint64_t) *word, uint64_t bit) {
-  if (!set_mark(word, bit)) return;
-  uint32_t kind = kind_of(view, start);
-  if (kind & TRI_KIND_NOSCAN)
-    count_noscan(marker, start, kind);
-  else
-    push(marker, entry_for(start, kind));
+/* The start of the object that address lies in; 0 when there is none. */
+static uintptr_t object_around(tri_view view, uintptr_t address) {
+  uint32_t kind = kind_of(view, address);
+  uintptr_t start = kind & TRI_KIND_IN_USE ? tri_object_slot_start(address, kind) : 0;
+  return start && tri_slot_is_allocated(start) ? start : 0;
 }
 
-/* Not a slot's start: find the slot. */
-static TRI_NOINLINE void shade_interior(tri_marker *marker, uintptr_t address) {
-  uint32_t kind = kind_of(marker->view, address);
-  if (!(kind & TRI_KIND_IN_USE)) return;
-  uintptr_t start = tri_object_slot_start(address, kind);
-  if (start && tri_slot_is_allocated(start))
-    shade(marker->view, marker, start, &tri_arena_bits(start)->mark[tri_bit_word(start)], tri_bit_mask(start));
+/* shade for interior pointers, pointer-free objects and those that page info does not describe. Returns the entry to
+ * push, or 0. */
+static TRI_NOINLINE uintptr_t shade_other(tri_marker *marker, uintptr_t address) {
+  uintptr_t start = object_around(marker->view, address);
+  if (!start || !set_mark(start)) return 0;
+  uint32_t kind = kind_of(marker->view, start);
+  if (!(kind & TRI_KIND_NOSCAN)) return pointers_of(marker->view, start) ? start : start | ENTRY_OTHER;
+  marker->bytes += size_of(kind, start);
+  return 0;
 }
 
-/* Marks what address points to, if it points into the heap at all. */
-TRI_INLINE void shade_word(tri_view view, tri_marker *marker, uintptr_t address) {
-  size_t offset = address - view.base;
-  if (offset >= view.used) return;
-  tri_page_bits *bits = &view.bits[offset >> TRI_PAGE_SHIFT];
-  unsigned word = tri_bit_word(offset);
+/* Marks what word points to, if it points into the heap at all, and pushes it if it is new and has pointers. There is
+ * room at top. Returns the new top. */
+TRI_INLINE uintptr_t *shade(tri_view view, tri_marker *marker, uintptr_t *top, uintptr_t word) {
+  size_t offset = word - view.base;
+  if (offset >= view.used) return top;
+  tri_bits *bits = &view.bits[offset >> TRI_BITS_SHIFT];
   uint64_t bit = tri_bit_mask(offset);
-  bool start = !(offset & (TRI_GRANULE - 1)) && (atomic_load_explicit(&bits->alloc[word], memory_order_relaxed) & bit);
-  if (tri_likely(start))
-    shade(view, marker, address, &bits->mark[word], bit);
-  else
-    shade_interior(marker, address);
+  bool start = !(offset & (TRI_GRANULE - 1)) && (atomic_load_explicit(&bits->alloc, memory_order_relaxed) & bit);
+  if (tri_likely(start)) {
+    if (atomic_load_explicit(&bits->mark, memory_order_relaxed) & bit) return top;
+    if (tri_likely(pointers_of(view, word))) {
+      (void)atomic_fetch_or_explicit(&bits->mark, bit, memory_order_relaxed);
+      *top = word;
+      return top + 1;
+    }
+  }
+  uintptr_t entry = shade_other(marker, word);
+  *top = entry;
+  return top + (entry != 0);
 }
 
-/* A root may be an end pointer: where a slot starts, the object before it ends. */
+/* No buffer can be had: what word points to waits in the grey bitmap. */
+static TRI_NOINLINE void shade_to_bitmap(tri_marker *marker, uintptr_t word) {
+  bool ours = word - marker->view.base < marker->view.used;
+  uintptr_t entry = ours ? shade_other(marker, word) : 0;
+  if (entry) put_grey(entry & ~ENTRY_OTHER);
+}
+
+/* For whoever has not made sure of room. */
+static void shade_word(tri_marker *marker, uintptr_t word) {
+  if (tri_likely(marker->top != marker->limit) || make_room(marker))
+    marker->top = shade(marker->view, marker, marker->top, word);
+  else
+    shade_to_bitmap(marker, word);
+}
+
+/* A root may be an end pointer: where a slot starts, the object before it may end. */
 static void shade_root(tri_marker *marker, uintptr_t word) {
-  shade_word(marker->view, marker, word);
-  if (!(word & (TRI_GRANULE - 1)) && word - 1 - marker->view.base < marker->view.used) shade_interior(marker, word - 1);
+  shade_word(marker, word);
+  if (!(word & (TRI_GRANULE - 1)) && tri_object_may_end_at(word)) shade_word(marker, word - 1);
 }
 
 /* ---- scanning ---- */
 
-TRI_READS_ANYTHING TRI_INLINE void scan_conservative(tri_view view, tri_marker *marker, uintptr_t low, uintptr_t high) {
+TRI_READS_ANYTHING static void scan_conservative(tri_marker *marker, uintptr_t low, uintptr_t high) {
   for (const uintptr_t *word = (const uintptr_t *)low; word < (const uintptr_t *)high; word++)
-    shade_word(view, marker, *word);
+    shade_word(marker, *word);
 }
 
 /* Words [from, to) of an object of the layout that starts at start. */
-TRI_READS_ANYTHING static void scan_typed(tri_view view, tri_marker *marker, uintptr_t start, size_t from, size_t to,
+TRI_READS_ANYTHING static void scan_typed(tri_marker *marker, uintptr_t start, size_t from, size_t to,
                                           const tri_layout *layout) {
   const uintptr_t *words = (const uintptr_t *)start;
   size_t element = from / layout->element_words * layout->element_words;
@@ -209,66 +207,37 @@ TRI_READS_ANYTHING static void scan_typed(tri_view view, tri_marker *marker, uin
     for (size_t i = 0; i < layout->map_words; i++)
       for (uint64_t map = layout->map[i]; map; map &= map - 1) {
         size_t index = element + i * 64 + (size_t)__builtin_ctzll(map);
-        if (tri_likely(index >= from && index < to)) shade_word(view, marker, words[index]);
+        if (tri_likely(index >= from && index < to)) shade_word(marker, words[index]);
       }
 }
 
-/* Maps of one word, by far the most, without the bounds that pieces need. */
-TRI_READS_ANYTHING TRI_INLINE void scan_short(tri_view view, tri_marker *marker, uintptr_t start, size_t size,
-                                              tri_layout_short layout) {
-  for (uintptr_t end = start + size; start + layout.bytes <= end; start += layout.bytes)
-    for (uint64_t map = layout.map; map; map &= map - 1)
-      shade_word(view, marker, ((const uintptr_t *)start)[__builtin_ctzll(map)]);
+/* An object that page info does not describe, from `at` on: all of it, or the next piece of a large one. */
+static TRI_NOINLINE void scan_other(tri_marker *marker, uintptr_t at) {
+  uint32_t kind = kind_of(marker->view, at), layout = tri_kind_layout(kind);
+  uintptr_t start = kind & TRI_KIND_LARGE ? tri_span_of(at)->start : at;
+  size_t size = size_of(kind, at);
+  uintptr_t end = start + size, to = tri_min(end, at + PIECE);
+  if (at == start) marker->bytes += size;
+  if (to < end) {
+    if (marker->top != marker->limit || make_room(marker))
+      *marker->top++ = to | ENTRY_OTHER;
+    else
+      put_grey(to);
+  }
+  if (layout == TRI_LAYOUT_CONSERVATIVE)
+    scan_conservative(marker, at, to);
+  else
+    scan_typed(marker, start, (at - start) / 8, (to - start) / 8, tri_layout_get(layout));
 }
 
-static void scan_large(tri_marker *marker, uintptr_t at, uint32_t layout) {
-  const tri_span *span = tri_span_of(at);
-  uintptr_t end = span->start + span->slot_size, to = tri_min(end, at + PIECE);
-  if (at == span->start) {
-    marker->bytes += span->slot_size;
-    marker->objects++;
-  }
-  if (to < end) push(marker, to | ENTRY_OTHER);
-  if (layout == TRI_LAYOUT_CONSERVATIVE)
-    scan_conservative(marker->view, marker, at, to);
-  else
-    scan_typed(marker->view, marker, span->start, (at - span->start) / 8, (to - span->start) / 8,
-               tri_layout_get(layout));
-}
-
-/* Objects that an entry does not describe: large ones, those with long maps, and those from the grey bitmap. */
-static TRI_NOINLINE void scan_other(tri_marker *marker, uintptr_t start) {
-  tri_view view = marker->view;
-  uint32_t kind = kind_of(view, start);
-  uint32_t layout = tri_kind_layout(kind);
-  if (kind & TRI_KIND_LARGE) {
-    scan_large(marker, start, layout);
-    return;
-  }
-  size_t size = tri_size_classes[tri_kind_class(kind)].size;
-  marker->bytes += size;
-  marker->objects++;
-  if (layout == TRI_LAYOUT_CONSERVATIVE)
-    scan_conservative(view, marker, start, start + size);
-  else
-    scan_typed(view, marker, start, 0, size / 8, tri_layout_get(layout));
-}
-
-TRI_READS_ANYTHING TRI_INLINE void scan(tri_view view, tri_marker *marker, uintptr_t entry) {
-  uintptr_t start = entry & ENTRY_ADDRESS;
-  size_t layout = entry >> ENTRY_LAYOUT_SHIFT;
-  if (tri_unlikely(mark.fault == TRI_FAULT_CHILD) && lose_child()) return;
-  if (tri_unlikely((entry & ENTRY_OTHER) || (layout && !tri_layout_shorts[layout].bytes))) {
-    scan_other(marker, start);
-    return;
-  }
-  size_t size = tri_size_classes[entry >> ENTRY_CLASS_SHIFT & 127].size;
-  marker->bytes += size;
-  marker->objects++;
-  if (layout == TRI_LAYOUT_CONSERVATIVE)
-    scan_conservative(view, marker, start, start + size);
-  else
-    scan_short(view, marker, start, size, tri_layout_shorts[layout]);
+/* An object that page info describes. There is room for all its pointers at top; returns the new top. */
+TRI_READS_ANYTHING TRI_INLINE uintptr_t *scan(tri_view view, tri_marker *marker, uintptr_t *top, uintptr_t start) {
+  uint64_t pointers = pointers_of(view, start);
+  do {
+    top = shade(view, marker, top, ((const uintptr_t *)start)[__builtin_ctzll(pointers)]);
+    pointers &= pointers - 1;
+  } while (pointers);
+  return top;
 }
 
 TRI_READS_ANYTHING static void scan_root(tri_marker *marker, const tri_root *root) {
@@ -282,51 +251,92 @@ TRI_READS_ANYTHING static void scan_root(tri_marker *marker, const tri_root *roo
 
 /* ---- a marker's work ---- */
 
-/* Gives half of what is at hand to markers that wait. */
+/* Gives half of what is at hand to markers that wait: the older half, whose objects have more below them. */
 static void share_half(tri_marker *marker) {
   if (marker->spare && marker->spare->count) {
     tri_work_share(marker->spare);
     marker->spare = NULL;
     return;
   }
-  size_t count = (size_t)(marker->top - marker->floor) / 2;
-  tri_work_buffer *half = count ? tri_work_new() : NULL;
+  size_t held = (size_t)(marker->top - marker->floor), given = held / 2;
+  tri_work_buffer *half = given ? tri_work_new() : NULL;
   if (!half) return;
-  marker->top -= count;
-  for (size_t i = 0; i < count; i++) half->entries[i] = marker->top[i];
-  half->count = count;
+  for (size_t i = 0; i < given; i++) half->entries[i] = marker->floor[i];
+  half->count = given;
+  for (size_t i = given; i < held; i++) marker->floor[i - given] = marker->floor[i];
+  marker->top -= given;
   tri_work_share(half);
 }
 
-/* Whether b will be in the cache because a was just read: objects made one after the other are found so. */
-TRI_INLINE bool is_near(uintptr_t a, uintptr_t b) { return ((a ^ b) & ENTRY_ADDRESS) < NEAR; }
+/* The buffer is empty: something from the spare one, or else the oldest entry of the ring. 0: nothing is left. */
+static TRI_NOINLINE uintptr_t find_entry(tri_marker *marker) {
+  if (use_spare(marker)) return *--marker->top;
+  for (int i = 0; i < RING; i++) {
+    uintptr_t *place = &marker->ring[marker->turn++ % RING];
+    uintptr_t entry = *place;
+    *place = 0;
+    if (entry) return entry;
+  }
+  return 0;
+}
+
+/* Asks for the memory of the entry's object, puts it into the ring and takes out the oldest, which is 0 while the ring
+ * fills. */
+TRI_INLINE uintptr_t exchange(tri_marker *marker, uintptr_t entry) {
+  __builtin_prefetch((const void *)entry);
+  unsigned turn = marker->turn++;
+  uintptr_t oldest = marker->ring[turn % RING];
+  marker->ring[turn % RING] = entry;
+  return oldest;
+}
+
+/* An entry that is not simply scanned: nothing, an object that page info does not describe, or no room for what an
+ * object may push. */
+static TRI_NOINLINE void take_other(tri_marker *marker, uintptr_t entry) {
+  if (entry & ENTRY_OTHER)
+    scan_other(marker, entry & ~ENTRY_OTHER);
+  else if (entry && make_room(marker))
+    *marker->top++ = entry; /* to be popped again */
+  else if (entry)
+    put_grey(entry);
+}
 
 /* Until nothing of its own is left. Entries far from the last object scanned wait in the ring while their memory is
- * fetched; near ones are scanned at once, which keeps to the order of a depth-first walk, and so of memory. */
-TRI_READS_ANYTHING static void drain(tri_marker *marker) {
-  tri_view view = marker->view;
-  uintptr_t ring[RING] = {0}, last = 0;
-  unsigned head = 0, tail = 0, since = 0;
+ * fetched; those in the same cache line, made one after the other, are scanned at once, which keeps to the order of a
+ * depth-first walk, and so of memory. top and bytes are kept in registers. */
+static void drain(tri_marker *marker) {
+  const tri_view view = marker->view;
+  uintptr_t *top = marker->top, last = 0;
+  size_t bytes = 0;
   for (;;) {
-    uintptr_t entry = pop(marker);
-    if (tri_unlikely(!entry)) {
-      if (head == tail) return;
-      entry = ring[head++ % RING];
-    } else if (!is_near(entry, last)) {
-      __builtin_prefetch((const void *)(entry & ENTRY_ADDRESS));
-      uintptr_t oldest = ring[head % RING];
-      ring[tail++ % RING] = entry;
-      if (tail - head <= RING) continue;
-      head++;
-      entry = oldest;
+    uintptr_t entry;
+    if (tri_likely(top != marker->floor)) {
+      entry = *--top;
+      if ((entry ^ last) >= NEAR) {
+        entry = exchange(marker, entry);
+        if (tri_unlikely(marker->turn % SHARE_EVERY == 0) && tri_work_is_wanted()) {
+          marker->top = top;
+          share_half(marker);
+          top = marker->top;
+        }
+      }
+    } else {
+      marker->top = top;
+      entry = find_entry(marker);
+      top = marker->top;
+      if (!entry) break;
     }
     last = entry;
-    scan(view, marker, entry);
-    if (tri_unlikely(++since >= SHARE_EVERY)) {
-      since = 0;
-      if (tri_work_is_wanted()) share_half(marker);
+    if (tri_unlikely((intptr_t)entry <= 0 || marker->limit - top < ROOM)) {
+      marker->top = top;
+      take_other(marker, entry);
+      top = marker->top;
+      continue;
     }
+    bytes += atomic_load_explicit(&info_of(view, entry)->slot_size, memory_order_relaxed);
+    top = scan(view, marker, top, entry);
   }
+  marker->bytes += bytes;
 }
 
 static void scan_roots(tri_marker *marker) {
@@ -354,7 +364,7 @@ static bool marker_begin(tri_marker *marker) {
   *marker = (tri_marker){.view = {.base = tri_the_arena.base,
                                   .used = atomic_load_explicit(&tri_the_arena.used, memory_order_relaxed),
                                   .bits = tri_the_arena.bits,
-                                  .kinds = tri_the_arena.kinds}};
+                                  .info = tri_the_arena.info}};
   buffer_open(marker, buffer);
   return true;
 }
@@ -363,7 +373,6 @@ static void marker_end(tri_marker *marker, uint64_t cpu_start) {
   tri_work_recycle(marker->buffer);
   if (marker->spare) tri_work_recycle(marker->spare);
   atomic_fetch_add_explicit(&mark.bytes, marker->bytes, memory_order_relaxed);
-  atomic_fetch_add_explicit(&mark.objects, marker->objects, memory_order_relaxed);
   atomic_fetch_add_explicit(&mark.cpu, tri_os_thread_cpu() - cpu_start, memory_order_relaxed);
 }
 
@@ -424,7 +433,8 @@ static void drain_grey(tri_marker *marker) {
   for (size_t i = 0; i < words; i++) {
     uint64_t bits = atomic_exchange_explicit(&tri_the_arena.grey[i], 0, memory_order_relaxed);
     for (; bits; bits &= bits - 1) {
-      scan_other(marker, tri_the_arena.base + ((i * 64 + (size_t)__builtin_ctzll(bits)) << TRI_GRANULE_SHIFT));
+      uintptr_t at = tri_the_arena.base + ((i * 64 + (size_t)__builtin_ctzll(bits)) << TRI_GRANULE_SHIFT);
+      *marker->top++ = pointers_of(marker->view, at) ? at : at | ENTRY_OTHER;
       drain(marker);
     }
   }
@@ -445,18 +455,37 @@ static void mark_round(bool first, bool with_help) {
   marker_end(&marker, cpu_start);
 }
 
+/* The fault that check mode is shown to catch: a marked object loses its mark though another one points to it. */
+TRI_READS_ANYTHING static bool lose_child_of(uintptr_t start) {
+  uint64_t pointers = atomic_load_explicit(&tri_the_arena.info[tri_arena_page(start)].pointers, memory_order_relaxed);
+  for (; pointers; pointers &= pointers - 1) {
+    uintptr_t child = ((const uintptr_t *)start)[__builtin_ctzll(pointers)];
+    if (child == start || !tri_arena_has(child) || child % TRI_GRANULE || !tri_mark_is_set(child)) continue;
+    atomic_fetch_and_explicit(&tri_arena_bits(child)->mark, ~tri_bit_mask(child), memory_order_relaxed);
+    return true;
+  }
+  return false;
+}
+
+static void lose_child(void) {
+  size_t words = atomic_load_explicit(&tri_the_arena.used, memory_order_relaxed) >> TRI_BITS_SHIFT;
+  for (size_t i = 0; i < words; i++)
+    for (uint64_t marks = atomic_load_explicit(&tri_the_arena.bits[i].mark, memory_order_relaxed); marks;
+         marks &= marks - 1)
+      if (lose_child_of(tri_the_arena.base + ((i * 64 + (size_t)__builtin_ctzll(marks)) << TRI_GRANULE_SHIFT))) return;
+}
+
 tri_mark_result tri_mark_run(tri_root_list roots, size_t expected_bytes) {
   mark.roots = roots;
   atomic_store_explicit(&mark.next_root, 0, memory_order_relaxed);
   atomic_store_explicit(&mark.bytes, 0, memory_order_relaxed);
-  atomic_store_explicit(&mark.objects, 0, memory_order_relaxed);
   atomic_store_explicit(&mark.cpu, 0, memory_order_relaxed);
   atomic_store_explicit(&mark.joined, 0, memory_order_relaxed);
   bool with_help = expected_bytes + roots.data_bytes >= HELP_WORTH;
   mark_round(true, with_help);
   while (atomic_exchange_explicit(&mark.overflowed, false, memory_order_relaxed)) mark_round(false, with_help);
+  if (tri_unlikely(mark.fault == TRI_FAULT_CHILD)) lose_child();
   return (tri_mark_result){.marked_bytes = atomic_load_explicit(&mark.bytes, memory_order_relaxed),
-                           .marked_objects = atomic_load_explicit(&mark.objects, memory_order_relaxed),
                            .cpu_ns = atomic_load_explicit(&mark.cpu, memory_order_relaxed),
                            .markers = 1 + atomic_load_explicit(&mark.joined, memory_order_relaxed)};
 }

@@ -1,4 +1,5 @@
-/* mark.h - finding everything that can be reached from the roots, by several markers at once. */
+/* mark.h - finding everything that can be reached from the roots, by several markers at once: the thread that collects,
+ * and helpers of the library's own. The world is stopped; what guards the markers' shared work is gc/work.h's. */
 #ifndef TRI_MARK_H
 #define TRI_MARK_H
 
@@ -6,9 +7,8 @@
 
 typedef struct tri_mark_result {
   size_t marked_bytes; /* in slots */
-  size_t marked_objects;
-  uint64_t cpu_ns; /* of all markers */
-  int markers;     /* that took part */
+  uint64_t cpu_ns;     /* of all markers */
+  int markers;         /* that took part */
 } tri_mark_result;
 
 /* Faults that tests inject to see check mode catch them (TRICOLOR_DEBUG=inject=...). */
@@ -27,8 +27,7 @@ void tri_mark_after_fork_child(void);
 
 /* Whether the object that starts at start is marked. */
 TRI_INLINE bool tri_mark_is_set(uintptr_t start) {
-  return atomic_load_explicit(&tri_arena_bits(start)->mark[tri_bit_word(start)], memory_order_relaxed) &
-         tri_bit_mask(start);
+  return atomic_load_explicit(&tri_arena_bits(start)->mark, memory_order_relaxed) & tri_bit_mask(start);
 }
 
 #endif

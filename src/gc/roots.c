@@ -1,13 +1,18 @@
 /* roots.c - gathering the roots. See roots.h. */
 #include "gc/roots.h"
 
+#include <errno.h>
 #include <string.h>
 
+#include "gc/parcel.h"
+
 enum {
+  FIRST_LIST_BITS = 6,
+  RANGE_BATCH = 128,
   PIECE = 256 * 1024,
   MAX_TLS_MODULES = 1024,
-  RED_ZONE =
-      128, /* below its stack pointer a leaf function of x86-64 may keep what it likes; elsewhere this does no harm */
+  /* Below its stack pointer a leaf function of x86-64 may keep what it likes; elsewhere this does no harm. */
+  RED_ZONE = 128,
 };
 
 /* A growing array in metadata; the old one is kept by nobody, so sizes double from a generous start. */
@@ -16,16 +21,27 @@ typedef struct root_array {
   size_t count, capacity;
 } root_array;
 
+/* A range of the program's; on the list of those whose start has the same hash, or unused. */
+typedef struct registered_range {
+  struct registered_range *next;
+  uintptr_t low, high;
+} registered_range;
+
+static registered_range *first_lists[1 << FIRST_LIST_BITS] TRI_OWN_DATA;
+
 static struct {
   tri_lock lock;
-  root_array registered;
+  registered_range **lists; /* 1 << list_bits of them */
+  unsigned list_bits;
+  size_t registered_count;
+  registered_range *unused;
   root_array gathered;
   size_t data_bytes, stack_bytes;
   struct {
     size_t id, size;
   } modules[MAX_TLS_MODULES];
   size_t module_count;
-} roots TRI_OWN_DATA = {.lock = TRI_LOCK_INIT(TRI_RANK_ROOTS)};
+} roots TRI_OWN_DATA = {.lock = TRI_LOCK_INIT(TRI_RANK_ROOTS), .lists = first_lists, .list_bits = FIRST_LIST_BITS};
 
 /* Bounds of the section TRI_OWN_DATA puts variables in; made by the linker. */
 extern char __start_tri_own_data[] __attribute__((visibility("hidden")));
@@ -35,7 +51,10 @@ static bool reserve(root_array *array, size_t count) {
   if (count <= array->capacity) return true;
   size_t capacity = tri_max(2 * array->capacity, tri_max(count, 1024));
   tri_root *grown = tri_meta_alloc(TRI_META_OTHER, capacity * sizeof *grown);
-  if (!grown) return false;
+  if (!grown) {
+    tri_stop_blame(TRI_TROUBLE_MEMORY, 0, 0);
+    return false;
+  }
   if (array->count) memcpy(grown, array->roots, array->count * sizeof *grown);
   array->roots = grown;
   array->capacity = capacity;
@@ -48,30 +67,89 @@ static bool append(root_array *array, tri_root root) {
   return true;
 }
 
-/* ---- registered ranges ---- */
+/* ---- registered ranges: a hash table that grows with them; the lock is held ---- */
 
-static tri_root *find_registered(uintptr_t start) {
-  for (size_t i = 0; i < roots.registered.count; i++)
-    if (roots.registered.roots[i].low == start) return &roots.registered.roots[i];
-  return NULL;
+static registered_range **list_of(uintptr_t start) {
+  return &roots.lists[start * 0x9e3779b97f4a7c15u >> (64 - roots.list_bits)];
+}
+
+static registered_range **find_registered(uintptr_t start) {
+  registered_range **link = list_of(start);
+  while (*link && (*link)->low != start) link = &(*link)->next;
+  return link;
+}
+
+static void link_registered(registered_range *range) {
+  registered_range **list = list_of(range->low);
+  range->next = *list;
+  *list = range;
+}
+
+/* Four times as many lists: those before are kept by nobody, and a third of what is. Without memory, lists get
+ * longer. */
+static void grow_lists(void) {
+  registered_range **old = roots.lists;
+  size_t old_count = (size_t)1 << roots.list_bits;
+  registered_range **grown = tri_meta_alloc(TRI_META_OTHER, 4 * old_count * sizeof *grown);
+  if (!grown) return;
+  roots.lists = grown;
+  roots.list_bits += 2;
+  for (size_t i = 0; i < old_count; i++)
+    for (registered_range *range = old[i], *next; range; range = next) {
+      next = range->next;
+      link_registered(range);
+    }
+}
+
+/* Made by the batch: metadata comes by the cache line. */
+static registered_range *take_range(void) {
+  if (!roots.unused) {
+    registered_range *batch = tri_meta_alloc(TRI_META_OTHER, RANGE_BATCH * sizeof *batch);
+    for (int i = 0; batch && i < RANGE_BATCH; i++) {
+      batch[i].next = roots.unused;
+      roots.unused = &batch[i];
+    }
+  }
+  registered_range *range = roots.unused;
+  if (range) roots.unused = range->next;
+  return range;
+}
+
+static bool add_registered(uintptr_t start, size_t size) {
+  registered_range *range = *find_registered(start);
+  if (!range) {
+    range = take_range();
+    if (!range) return false;
+    if (roots.registered_count++ >> roots.list_bits) grow_lists();
+    range->low = start;
+    link_registered(range);
+  }
+  range->high = start + size;
+  return true;
+}
+
+static bool remove_registered(uintptr_t start) {
+  registered_range **link = find_registered(start), *range = *link;
+  if (!range) return false;
+  *link = range->next;
+  range->next = roots.unused;
+  roots.unused = range;
+  roots.registered_count--;
+  return true;
 }
 
 bool tri_roots_register(uintptr_t start, size_t size) {
   tri_lock_take(&roots.lock);
-  tri_root root = {.low = start, .high = start + size, .kind = TRI_ROOT_REGISTERED};
-  tri_root *known = find_registered(start);
-  if (known) *known = root;
-  bool added = known || append(&roots.registered, root);
+  bool added = add_registered(start, size);
   tri_lock_drop(&roots.lock);
   return added;
 }
 
 bool tri_roots_unregister(uintptr_t start) {
   tri_lock_take(&roots.lock);
-  tri_root *known = find_registered(start);
-  if (known) *known = roots.registered.roots[--roots.registered.count];
+  bool removed = remove_registered(start);
   tri_lock_drop(&roots.lock);
-  return known != NULL;
+  return removed;
 }
 
 /* ---- gathering ---- */
@@ -119,42 +197,59 @@ __attribute__((no_sanitize("address", "thread"))) static uintptr_t lowest_pointe
   return lowest;
 }
 
-/* Where the frames of a thread's own stack begin while it runs on an alternate signal stack: the kernel saved the
- * interrupted stack pointer there, so at the lowest place that a word there points to, or a red zone below. The end of
- * the stack when no word does. */
-static uintptr_t interrupted_frames(const tri_thread *thread) {
-  uintptr_t lowest = lowest_pointer(thread->sp, thread->alternate_high, thread->stack_low, thread->stack_high);
-  return lowest == thread->stack_high ? lowest : lowest - tri_min(RED_ZONE, lowest - thread->stack_low);
+/* Where the frames of a thread's own stack begin, below high, while it runs on an alternate signal stack: the kernel
+ * saved the interrupted stack pointer there, so at the lowest place that a word there points to, or a red zone below.
+ * high when no word does. */
+static uintptr_t interrupted_frames(const tri_thread *thread, uintptr_t high) {
+  uintptr_t lowest = lowest_pointer(thread->sp, thread->alternate_high, thread->stack_low, high);
+  return lowest == high ? high : lowest - tri_min(RED_ZONE, lowest - thread->stack_low);
 }
 
-/* A thread off its own stack: on an alternate signal stack, or on one of the program's making. What it runs on is
- * scanned from its stack pointer to the end of the alternate stack, or of the mapping. Where it left its own stack is
- * known only in the first case; in the second all of it is scanned. */
-static bool add_foreign_stack(const tri_thread *thread) {
-  uintptr_t high = thread->alternate_high, own = thread->stack_high;
+static bool add_frames(uintptr_t low, uintptr_t high) {
+  roots.stack_bytes += high - low;
+  return add_range(low, high, TRI_ROOT_STACK);
+}
+
+/* The mapping that address lies in. False, and the stop hears why, when they cannot be read; high = 0: in none. */
+static bool find_mapping(uintptr_t address, tri_os_mapping *mapping) {
+  if (tri_os_find_mapping(address, mapping) || errno == EFAULT) return true;
+  tri_stop_blame(TRI_TROUBLE_MAPPINGS, 0, errno);
+  return false;
+}
+
+/* All of a thread's own stack that there is: the main one's grows, and a program may give bounds that are too wide. */
+static bool add_own_stack(const tri_thread *thread) {
   tri_os_mapping mapping;
-  if (inside(thread->sp, thread->alternate_low, thread->alternate_high)) {
-    own = interrupted_frames(thread);
-  } else {
-    if (!tri_os_find_mapping(thread->sp, &mapping)) return false;
-    high = mapping.high;
-  }
-  if (own == thread->stack_high) {
-    if (!tri_os_find_mapping(thread->stack_high - 1, &mapping)) return false;
-    own = tri_max(mapping.low, thread->stack_low);
-  }
-  roots.stack_bytes += high - thread->sp + thread->stack_high - own;
-  return add_range(thread->sp, high, TRI_ROOT_STACK) && add_range(own, thread->stack_high, TRI_ROOT_STACK);
+  if (!find_mapping(thread->stack_high - 1, &mapping)) return false;
+  return !mapping.high || add_frames(tri_max(mapping.low, thread->stack_low), thread->stack_high);
+}
+
+/* On an alternate signal stack, which may be a part of the thread's own, or of what it keeps there. */
+static bool add_alternate_stack(const tri_thread *thread) {
+  bool within = inside(thread->alternate_low, thread->stack_low, thread->stack_high);
+  uintptr_t high = within ? thread->alternate_low : thread->stack_high;
+  uintptr_t own = interrupted_frames(thread, high);
+  if (within) return add_frames(own, high) && add_frames(thread->sp, thread->stack_high);
+  if (!add_frames(thread->sp, thread->alternate_high)) return false;
+  return own == high ? add_own_stack(thread) : add_frames(own, high);
+}
+
+/* On a stack of the program's making. Where the thread left its own nobody knows, so all of it is scanned. */
+static bool add_foreign_stack(const tri_thread *thread) {
+  tri_os_mapping mapping;
+  if (!find_mapping(thread->sp, &mapping)) return false;
+  return add_frames(thread->sp, mapping.high) && add_own_stack(thread);
 }
 
 static bool add_stack(const tri_thread *thread) {
+  if (inside(thread->sp, thread->alternate_low, thread->alternate_high)) return add_alternate_stack(thread);
   if (!inside(thread->sp, thread->stack_low, thread->stack_high)) return add_foreign_stack(thread);
-  roots.stack_bytes += thread->stack_high - thread->sp;
-  return add_range(thread->sp, thread->stack_high, TRI_ROOT_STACK);
+  return add_frames(thread->sp, thread->stack_high);
 }
 
 /* Of threads that the C library made, static TLS lies at the top of the stack and was scanned with it. */
 static bool add_tls(const tri_thread *thread) {
+  if (thread->shares_tls) return true; /* it was, or will be, with its owner's */
   tri_os_range tls = tri_os_static_tls(thread->thread_pointer);
   bool in_stack = tls.low >= thread->sp && tls.high <= thread->stack_high;
   if (!in_stack && !add_range(tls.low, tls.high, TRI_ROOT_TLS)) return false;
@@ -171,23 +266,37 @@ static bool add_word(uintptr_t word) {
 
 static bool add_thread(const tri_thread *thread) {
   uintptr_t registers = (uintptr_t)thread->registers;
-  bool blocking = atomic_load_explicit(&thread->state, memory_order_relaxed) == TRI_THREAD_BLOCKING;
-  if (blocking && !add_range(registers, registers + sizeof thread->registers, TRI_ROOT_STACK)) return false;
+  bool in_region = atomic_load_explicit(&thread->state, memory_order_relaxed) != TRI_THREAD_RUNNING;
+  if (in_region && !add_range(registers, registers + sizeof thread->registers, TRI_ROOT_STACK)) return false;
   if (thread->cache.tiny_next && !add_word(thread->cache.tiny_next - 1)) return false;
   return !thread->thread_pointer || (add_stack(thread) && add_tls(thread));
 }
 
+static bool add_all_registered(void) {
+  for (size_t i = 0; i >> roots.list_bits == 0; i++)
+    for (const registered_range *range = roots.lists[i]; range; range = range->next)
+      if (!add_range(range->low, range->high, TRI_ROOT_REGISTERED)) return false;
+  return true;
+}
+
+/* Who collects between tri_blocking_begin and _end may have been held by another's stop just before. */
+static void check_collector(void) {
+#ifdef TRI_ASSERTIONS
+  const tri_thread *self = tri_thread_known();
+  if (self && atomic_load_explicit(&self->state, memory_order_relaxed) != TRI_THREAD_RUNNING)
+    tri_fatal("a collection between tri_blocking_begin and tri_blocking_end, by the same thread");
+#endif
+}
+
 bool tri_roots_add_threads(void) {
+  check_collector();
+  if (!tri_threads_find_stacks()) return false;
   for (tri_thread *thread = tri_threads_first(); thread; thread = thread->next)
     if (!add_thread(thread)) return false;
   for (int list = 0; list < TRI_PARCEL_LISTS; list++)
-    for (tri_thread_parcel *parcel = tri_thread_parcels(list); parcel; parcel = parcel->next)
+    for (const tri_parcel *parcel = tri_parcels(list); parcel; parcel = parcel->next)
       if (!add_word((uintptr_t)parcel->pointer)) return false;
-  for (size_t i = 0; i < roots.registered.count; i++) {
-    const tri_root *root = &roots.registered.roots[i];
-    if (!add_range(root->low, root->high, TRI_ROOT_REGISTERED)) return false;
-  }
-  return true;
+  return add_all_registered();
 }
 
 tri_root_list tri_roots_list(void) {

@@ -17,19 +17,25 @@ static struct {
 
 const tri_settings *tri_start_settings(void) { return &start.settings; }
 
+/* The program may start the heap before the observer is set. */
+static void observe(const tri_cycle_report *report) {
+  if (tri_start_observer) tri_start_observer(report);
+}
+
 static bool start_heap(const tri_settings *settings) {
   if (!tri_the_arena.base && !tri_arena_init((size_t)settings->heap_reserve)) return false;
   if (!settings->huge_pages) tri_the_arena.huge_from = SIZE_MAX;
-  return tri_meta_init(tri_the_arena.reserved) && tri_page_heap_init() && tri_central_init() && tri_layout_init();
+  return tri_page_heap_init() && tri_central_init() && tri_layout_init();
 }
 
 static bool start_all(const tri_settings *settings) {
   tri_os_tls_prepare();
+  tri_the_heap.check = settings->check;
   tri_the_heap.poison = settings->poison;
   tri_the_heap.collect_every = (uint32_t)settings->collect_every;
   tri_work_limit((size_t)settings->work_buffers);
   return start_heap(settings) && tri_threads_init() && tri_stop_init((int)settings->signal) &&
-         tri_cycle_init(settings, tri_start_observer);
+         tri_cycle_init(settings, observe);
 }
 
 bool tri_start(const tri_settings *settings, bool *already) {

@@ -4,9 +4,8 @@
 
 #include "gc/cycle.h"
 
-/* Starts the heap unless it runs: *already says so. settings NULL: those of the environment. The observer hears of
- * every collection. Any thread: the first one wins, others wait for it. False when memory is out; the next call tries
- * again. */
+/* Starts the heap unless it runs: *already says so. settings NULL: those of the environment. Any thread: the first one
+ * wins, others wait for it. False when memory is out; the next call tries again. */
 bool tri_start(const tri_settings *settings, bool *already);
 
 /* The heap's attach hook (heap/heap.h): starts the heap with the environment's settings if need be. */

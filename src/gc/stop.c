@@ -1,15 +1,40 @@
-/* stop.c - stopping the program's threads by signal. See thread.h for the protocol.
+/* stop.c - stopping the program's threads by signal.
+ *
+ * A thread's state, and who changes it (regions: gc/blocking.c):
+ *
+ *   RUNNING  -> BLOCKING  the thread. tri_thread_blocking_enter; tri_thread_blocking_resume, after a handler. Release:
+ *                         where its frames begin and its registers are seen by who holds it
+ *   BLOCKING -> RUNNING   the thread. tri_thread_blocking_exit; tri_thread_blocking_leave, before a handler. Acquire
+ *   BLOCKING -> HELD      the collector, in hold(). Acquire
+ *   HELD     -> BLOCKING  the collector, in release_all(). Release: who leaves then sees what the stop has done
+ *
+ * The last three are by compare-and-swap or by the only one who may, so there is no moment in which a thread has left
+ * its region and still counts as stopped, whatever handler interrupts it where: a thread that is RUNNING was not held,
+ * and one that is held waits, in the region's end or in front of a handler, until it is let go.
+ *
+ * A stop. stop.sequence is odd while one is on. The collector makes it odd, and then sees to every thread: one that is
+ * BLOCKING is held; any other is asked, by its word asked and a signal. Each of those answers once, from the handler or,
+ * when stops are deferred, at the end of its slow path (tri_stop_park); whoever is in time to change asked from the
+ * sequence to one more, by compare-and-swap, takes one from stop.missing: the thread, or the collector when the thread
+ * has ended or the stop is given up. A thread that was asked may enter a region before the signal comes; it answers
+ * from there, and what it wrote down at the region's beginning stands. The mark begins when nobody is missing and no task of the process is unknown. In the end all are let
+ * go, then the sequence becomes even, which wakes both those that answered and those that wait to leave a region: these
+ * read the sequence before they find themselves held, so they do not sleep through it.
+ *
+ * The collector's own thread blocks the program's signals from begin to end: a handler would run beside the mark.
  *
  * The program may use the stop signal too. Which of the two a signal is, is told by counting ours (is_ours); the
  * program's go to what it asked for (gc/action.c). A signal of ours may be lost in one of the program's, for a thread
  * holds one pending at most: so threads that do not answer are signalled again from time to time.
  *
  * Between tri_stop_begin and tri_stop_end nothing here or in the collector may call malloc, stdio or the loader: a
- * stopped thread may hold their locks. The handler allocates nothing, takes no lock and keeps errno. */
+ * stopped thread may hold their locks. The handler allocates nothing, takes no lock and keeps errno. tests/spin/stop.pml
+ * is a model of this page. */
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
 
+#include "base/fmt.h"
 #include "gc/action.h"
 #include "gc/thread.h"
 #include "heap/heap.h"
@@ -20,15 +45,22 @@ enum {
   FIRST_PATIENCE_NS = 500 * 1000,
   MAX_PATIENCE_NS = 20 * 1000 * 1000,
   TRIES = 100,
+  TRIES_AGAIN = TRIES / 10, /* for a thread that the last stop was given up for */
 };
 
 static struct {
-  _Atomic(uint32_t) sequence; /* odd: a stop is on. seq_cst against thread states; its release ends a stop */
-  _Atomic(uint32_t) missing;  /* threads that have yet to stop; acq_rel: their saved state is seen by the collector */
+  _Atomic(uint32_t) sequence; /* odd: a stop is on. Its release begins and ends one, pairs with acquires of waiters */
+  /* Threads that have yet to stop. acq_rel when they do: their saved state is seen by the collector. Release when they
+   * are asked: pairs with the acquire in attach_in_handler, whose record was made before. */
+  _Atomic(uint32_t) missing;
   _Atomic(int) signal;        /* release when the rest is ready, pairs with tri_stop_signal */
   _Atomic(bool) unsettled; /* a stop was given up: signals of it may still arrive at threads we do not know. Relaxed */
   tri_thread *collector;
-  int *tasks; /* made when first needed */
+  uint64_t mask; /* the collector's, of signals */
+  int *tasks;    /* made when first needed */
+  tri_stop_trouble trouble;
+  int trouble_id, trouble_error;
+  uint32_t said; /* bits of troubles */
 } stop TRI_OWN_DATA;
 
 _Thread_local volatile tri_signal_counts tri_signals_seen __attribute__((tls_model("initial-exec")));
@@ -54,10 +86,8 @@ static bool is_asked(const tri_thread *thread, uint32_t sequence) {
   return (sequence & 1) && atomic_load_explicit(&thread->asked, memory_order_acquire) == sequence;
 }
 
-/* The stack pointer is below everything of interest: the signal frame with all registers lies above it. */
-static void wait_for_end(tri_thread *thread, uint32_t sequence, uintptr_t sp) {
+static void wait_for_end(tri_thread *thread, uint32_t sequence) {
   if (!answer(thread, sequence)) return;
-  thread->sp = sp;
   if (atomic_fetch_sub_explicit(&stop.missing, 1, memory_order_acq_rel) == 1) tri_os_wake(&stop.missing, 1);
   while (atomic_load_explicit(&stop.sequence, memory_order_acquire) == sequence)
     tri_os_wait(&stop.sequence, sequence, 0);
@@ -66,32 +96,28 @@ static void wait_for_end(tri_thread *thread, uint32_t sequence, uintptr_t sp) {
 static void park_here(void *argument, uintptr_t sp) {
   tri_thread *thread = argument;
   uint32_t sequence = atomic_load_explicit(&stop.sequence, memory_order_acquire);
-  if (is_asked(thread, sequence)) wait_for_end(thread, sequence, sp);
+  thread->sp = sp;
+  if (is_asked(thread, sequence)) wait_for_end(thread, sequence);
 }
+
+void tri_stop_await_end(uint32_t sequence) { tri_os_wait(&stop.sequence, sequence, 0); }
+
+uint32_t tri_stop_sequence(void) { return atomic_load_explicit(&stop.sequence, memory_order_acquire); }
 
 void tri_stop_park(tri_thread *thread) {
   thread->alternate_low = thread->alternate_high = 0;
   tri_os_with_registers(park_here, thread);
 }
 
-/* A thread the registry did not know: the collector made its record before it signalled, and holds the lock for us. Its
- * stack reaches up to its thread control block; the main thread's is where the loader put it. */
-static tri_thread *attach_in_handler(uintptr_t sp) {
+/* A thread the registry did not know: the collector made its record before it signalled, and holds the lock for us. It
+ * looks for the stack itself (tri_threads_find_stacks). Thread-local storage that is another thread's is left alone. */
+static tri_thread *attach_in_handler(bool shares_tls) {
+  (void)atomic_load_explicit(&stop.missing, memory_order_acquire);
   tri_thread *thread = tri_thread_find(tri_os_thread_id());
   if (!thread) return NULL;
   thread->thread_pointer = tri_os_thread_pointer();
-  tri_os_mapping mapping;
-  if (thread->bounds_given && sp >= thread->stack_low && sp < thread->stack_high) {
-    /* kept */
-  } else if (thread->id == tri_os_process_id()) {
-    if (!tri_os_main_stack(&thread->stack_low, &thread->stack_high)) return NULL;
-  } else {
-    uintptr_t top = tri_os_static_tls(thread->thread_pointer).high;
-    if (!tri_os_find_mapping(top - 1, &mapping) && !tri_os_find_mapping(sp, &mapping)) return NULL;
-    thread->stack_low = mapping.low;
-    thread->stack_high = top - mapping.low <= mapping.high - mapping.low ? top : mapping.high;
-  }
-  tri_cache_self = &thread->cache;
+  thread->shares_tls = shares_tls;
+  if (!shares_tls) tri_cache_self = &thread->cache;
   return thread;
 }
 
@@ -105,15 +131,22 @@ static bool is_ours(tri_thread *thread, const siginfo_t *info) {
   return sent != received;
 }
 
+/* The stack pointer is below everything of interest: the signal frame with all registers lies above it. */
 static void stop_here(tri_thread *thread, uint32_t sequence, uintptr_t sp, const void *context) {
   if (atomic_load_explicit(&thread->cache.defer, memory_order_relaxed)) {
     atomic_store_explicit(&thread->cache.stop_pending, 1, memory_order_relaxed);
     return;
   }
+  /* What a thread in a region has written down stays: while this one is slow to wake, the next stop may hold it. */
+  if (atomic_load_explicit(&thread->state, memory_order_relaxed) != TRI_THREAD_RUNNING) {
+    wait_for_end(thread, sequence);
+    return;
+  }
   /* The signal may have met a thread that was entering a blocking region. */
   uintptr_t old_sp = thread->sp, old_low = thread->alternate_low, old_high = thread->alternate_high;
   tri_os_context_altstack(context, &thread->alternate_low, &thread->alternate_high);
-  wait_for_end(thread, sequence, sp);
+  thread->sp = sp;
+  wait_for_end(thread, sequence);
   thread->sp = old_sp;
   thread->alternate_low = old_low;
   thread->alternate_high = old_high;
@@ -123,8 +156,8 @@ static void on_stop_signal(int signal, siginfo_t *info, void *context) {
   int saved_errno = errno;
   uintptr_t sp = (uintptr_t)__builtin_frame_address(0);
   uint32_t sequence = atomic_load_explicit(&stop.sequence, memory_order_acquire);
-  tri_thread *thread = tri_thread_known();
-  if (!thread && (sequence & 1)) thread = attach_in_handler(sp);
+  tri_thread *thread = tri_thread_here();
+  if (!thread && (sequence & 1)) thread = attach_in_handler(tri_thread_known() != NULL);
   bool ours = is_ours(thread, info);
   if (thread && is_asked(thread, sequence)) stop_here(thread, sequence, sp, context);
   if (ours)
@@ -132,64 +165,6 @@ static void on_stop_signal(int signal, siginfo_t *info, void *context) {
   else
     tri_action_run_chained(signal, info, context);
   errno = saved_errno;
-}
-
-/* ---- blocking regions ---- */
-
-/* Word by word: memcpy would leave what it copied in vector registers, where stale pointers last. */
-static void copy_registers(volatile uint64_t *to, const volatile uint64_t *from) {
-  for (int i = 0; i < TRI_SAVED_REGISTERS; i++) to[i] = from[i];
-}
-
-/* The thread's own stack: no sanitizer. */
-__attribute__((no_sanitize("address", "thread"))) static void save_registers(void *argument, uintptr_t sp) {
-  tri_thread *thread = argument;
-  const volatile uint64_t *spilled = (const volatile uint64_t *)sp;
-  for (int i = 0; i < TRI_SAVED_REGISTERS; i++) thread->registers[i] = spilled[i];
-  thread->sp = sp;
-}
-
-bool tri_thread_blocking_enter(tri_thread *thread) {
-  if (atomic_load_explicit(&thread->state, memory_order_relaxed) == TRI_THREAD_BLOCKING ||
-      atomic_load_explicit(&thread->cache.defer, memory_order_relaxed))
-    return false;
-  thread->alternate_low = thread->alternate_high = 0;
-  tri_os_with_registers(save_registers, thread);
-  atomic_store_explicit(&thread->state, TRI_THREAD_BLOCKING, memory_order_seq_cst);
-  return true;
-}
-
-void tri_thread_blocking_exit(tri_thread *thread) {
-  for (;;) {
-    atomic_store_explicit(&thread->state, TRI_THREAD_RUNNING, memory_order_seq_cst);
-    uint32_t sequence = atomic_load_explicit(&stop.sequence, memory_order_seq_cst);
-    if (!(sequence & 1)) return;
-    atomic_store_explicit(&thread->state, TRI_THREAD_BLOCKING, memory_order_seq_cst);
-    tri_os_wait(&stop.sequence, sequence, 0);
-  }
-}
-
-void tri_thread_blocking_begin(tri_thread *thread) {
-  if (thread->blocking_depth++ == 0) (void)tri_thread_blocking_enter(thread);
-}
-
-void tri_thread_blocking_end(tri_thread *thread) {
-  if (--thread->blocking_depth == 0) tri_thread_blocking_exit(thread);
-}
-
-void tri_thread_blocking_leave(tri_thread *thread, tri_blocking_state *saved) {
-  saved->state = atomic_load_explicit(&thread->state, memory_order_relaxed);
-  saved->sp = thread->sp; /* also when running: the handler may have interrupted an entry */
-  copy_registers(saved->registers, thread->registers);
-  if (saved->state == TRI_THREAD_BLOCKING) tri_thread_blocking_exit(thread);
-}
-
-/* A stop that has asked this thread in the meantime does not mind: its signal arrives in either state. */
-void tri_thread_blocking_resume(tri_thread *thread, const tri_blocking_state *saved) {
-  thread->sp = saved->sp;
-  thread->alternate_low = thread->alternate_high = 0;
-  copy_registers(thread->registers, saved->registers);
-  atomic_store_explicit(&thread->state, saved->state, memory_order_seq_cst);
 }
 
 /* ---- the collector's side ---- */
@@ -202,17 +177,61 @@ bool tri_stop_init(int signal) {
   return true;
 }
 
+void tri_stop_blame(tri_stop_trouble trouble, int id, int error) {
+  if (stop.trouble) return;
+  stop.trouble = trouble;
+  stop.trouble_id = id;
+  stop.trouble_error = error;
+}
+
+/* Lock held; what is said is said without it, for the write may block. */
+static tri_stop_trouble take_trouble(int *id, int *error) {
+  tri_stop_trouble trouble = stop.trouble;
+  if (stop.said & 1u << trouble) trouble = TRI_TROUBLE_NONE;
+  stop.said |= 1u << trouble;
+  stop.trouble = TRI_TROUBLE_NONE;
+  *id = stop.trouble_id;
+  *error = stop.trouble_error;
+  return trouble;
+}
+
+static void complain(tri_stop_trouble trouble, int id, int error) {
+  static const char *const texts[] = {
+      [TRI_TROUBLE_BLOCKED] = "blocks the stop signal",
+      [TRI_TROUBLE_UNSEEN] = "does not stop, and its status cannot be read from /proc",
+      [TRI_TROUBLE_TASKS] = "the threads cannot be listed in /proc/self/task",
+      [TRI_TROUBLE_MANY] = "there are more threads than can be listed",
+      [TRI_TROUBLE_MAPPINGS] = "/proc/self/maps cannot be read",
+      [TRI_TROUBLE_STACK] = "has a stack that /proc/self/maps does not show",
+      [TRI_TROUBLE_MEMORY] = "no memory for its bookkeeping",
+  };
+  char who[32] = "", why[32] = "";
+  if (!trouble) return;
+  if (id) tri_format(who, sizeof who, "thread %d ", id);
+  if (error) tri_format(why, sizeof why, " (errno %d)", error);
+  tri_print("tricolor: collections are put off while this lasts: %s%s%s\n", who, texts[trouble], why);
+}
+
 /* Makes records for tasks that have none. False when there may be some it could not record. *sure: the listing was not
  * disturbed by threads that started or ended meanwhile. */
 static bool learn_tasks(bool *sure) {
-  if (!stop.tasks && !(stop.tasks = tri_meta_alloc(TRI_META_OTHER, MAX_TASKS * sizeof *stop.tasks))) return false;
-  int count = tri_os_tasks(stop.tasks, MAX_TASKS);
-  if (count > MAX_TASKS) return false;
+  if (!stop.tasks) stop.tasks = tri_meta_alloc(TRI_META_OTHER, MAX_TASKS * sizeof *stop.tasks);
+  int count = stop.tasks ? tri_os_tasks(stop.tasks, MAX_TASKS) : 0;
+  if (!stop.tasks)
+    tri_stop_blame(TRI_TROUBLE_MEMORY, 0, 0);
+  else if (count == 0)
+    tri_stop_blame(TRI_TROUBLE_TASKS, 0, errno);
+  else if (count > MAX_TASKS)
+    tri_stop_blame(TRI_TROUBLE_MANY, 0, 0);
+  if (count == 0 || count > MAX_TASKS) return false;
   *sure = count == tri_os_task_count();
   for (int i = 0; i < count; i++) {
     int id = stop.tasks[i];
-    if (tri_thread_find(id) || tri_thread_is_ours(id) || tri_os_task_is_kernel(id)) continue;
-    if (!tri_thread_record(id)) return false;
+    if (tri_thread_find(id) || tri_thread_is_ours(id) || tri_os_task_is_kernel(id) == TRI_OS_YES) continue;
+    if (!tri_thread_record(id)) {
+      tri_stop_blame(TRI_TROUBLE_MEMORY, 0, 0);
+      return false;
+    }
   }
   return true;
 }
@@ -229,10 +248,18 @@ static void give_up(tri_thread *thread, uint32_t sequence) {
   if (answer(thread, sequence)) atomic_fetch_sub_explicit(&stop.missing, 1, memory_order_relaxed);
 }
 
-/* Signals a thread unless it counts as stopped. */
+/* Whether the thread is in a blocking region, and cannot leave it now before release_all. */
+static bool hold(tri_thread *thread) {
+  uint32_t state = TRI_THREAD_BLOCKING;
+  bool held = atomic_compare_exchange_strong_explicit(&thread->state, &state, TRI_THREAD_HELD, memory_order_acquire,
+                                                      memory_order_relaxed);
+  return held || state == TRI_THREAD_HELD;
+}
+
+/* Signals a thread unless it can be held. */
 static void ask(tri_thread *thread, uint32_t sequence) {
-  if (atomic_load_explicit(&thread->state, memory_order_seq_cst) == TRI_THREAD_BLOCKING) return;
-  atomic_fetch_add_explicit(&stop.missing, 1, memory_order_relaxed);
+  if (hold(thread)) return;
+  atomic_fetch_add_explicit(&stop.missing, 1, memory_order_release);
   atomic_store_explicit(&thread->asked, sequence, memory_order_release);
   if (!send_signal(thread)) give_up(thread, sequence);
 }
@@ -253,32 +280,50 @@ static int ask_all(uint32_t sequence) {
   return asked;
 }
 
-/* While a thread is missing, its handler may be looking for its record: no list may change then. */
+/* Nobody is missing. While a thread is, its handler may be looking for its record: no list may change then. */
 static void forget_gone(void) {
   for (tri_thread *thread = tri_threads_first(), *next; thread; thread = next) {
     next = thread->next;
+    thread->stuck = false;
     if (thread->gone) tri_thread_forget(thread);
   }
 }
 
-/* Looks after the threads that have not answered: one that ended meanwhile is gone, others are signalled again. False
- * when one blocks the signal. */
-static bool look_after_missing(uint32_t sequence) {
-  bool all_can = true;
+/* Whether a thread that has not answered, and is there, never will as things are. */
+static tri_stop_trouble trouble_with(const tri_thread *thread, tri_os_answer is_kernel) {
+  tri_os_answer blocks = tri_os_task_blocks(thread->id, tri_stop_signal());
+  if (blocks == TRI_OS_YES) return TRI_TROUBLE_BLOCKED;
+  return blocks == TRI_OS_UNKNOWN || is_kernel == TRI_OS_UNKNOWN ? TRI_TROUBLE_UNSEEN : TRI_TROUBLE_NONE;
+}
+
+/* Looks after the threads that have not answered: one that ended meanwhile is gone, others are signalled again. Returns
+ * how many such looks in vain are enough to give the stop up: 0 when everybody can be expected to answer. */
+static int look_after_missing(uint32_t sequence) {
+  int enough = 0;
   for (tri_thread *thread = tri_threads_first(); thread; thread = thread->next) {
     if (thread->gone || !is_asked(thread, sequence)) continue;
-    if (!send_signal(thread) || tri_os_task_is_kernel(thread->id)) {
+    tri_os_answer is_kernel = tri_os_task_is_kernel(thread->id);
+    if (!send_signal(thread) || is_kernel == TRI_OS_YES)
       give_up(thread, sequence);
-    } else if (tri_os_task_blocks(thread->id, tri_stop_signal())) {
-      all_can = false;
-    }
+    else if (trouble_with(thread, is_kernel) != TRI_TROUBLE_NONE && enough < TRIES)
+      enough = thread->stuck ? TRIES_AGAIN : TRIES;
   }
-  return all_can;
+  return enough;
+}
+
+/* The stop is given up: for which thread, and which to have less patience with the next time. */
+static void blame_missing(uint32_t sequence) {
+  for (tri_thread *thread = tri_threads_first(); thread; thread = thread->next) {
+    bool missing = !thread->gone && is_asked(thread, sequence);
+    tri_stop_trouble trouble = missing ? trouble_with(thread, TRI_OS_NO) : TRI_TROUBLE_NONE;
+    thread->stuck = trouble != TRI_TROUBLE_NONE;
+    if (thread->stuck) tri_stop_blame(trouble, thread->id, trouble == TRI_TROUBLE_UNSEEN ? errno : 0);
+  }
 }
 
 /* Waits until every asked thread stopped. A thread that ended between signal and answer would be waited for in vain, so
  * from time to time the missing are looked up. The C library blocks all signals for moments (pthread_create, fork):
- * only a thread that still does after TRIES looks is given up on. */
+ * only a thread that still does after so many looks is given up on. */
 static bool wait_for_missing(uint32_t sequence) {
   uint64_t patience = FIRST_PATIENCE_NS;
   int tries = 0;
@@ -292,13 +337,21 @@ static bool wait_for_missing(uint32_t sequence) {
     uint64_t before = tri_os_now();
     tri_os_wait(&stop.missing, missing, patience);
     if (tri_os_now() - before < patience) continue;
-    if (!look_after_missing(sequence) && ++tries == TRIES) return false;
+    int enough = look_after_missing(sequence);
+    if (enough && ++tries >= enough) {
+      blame_missing(sequence);
+      return false;
+    }
     if (patience < MAX_PATIENCE_NS) patience *= 2;
   }
 }
 
+/* Who was held is let go before the sequence wakes him. */
 static void release_all(void) {
-  atomic_fetch_add_explicit(&stop.sequence, 1, memory_order_seq_cst);
+  for (tri_thread *thread = tri_threads_first(); thread; thread = thread->next)
+    if (atomic_load_explicit(&thread->state, memory_order_relaxed) == TRI_THREAD_HELD)
+      atomic_store_explicit(&thread->state, TRI_THREAD_BLOCKING, memory_order_release);
+  atomic_fetch_add_explicit(&stop.sequence, 1, memory_order_release);
   tri_os_wake(&stop.sequence, INT32_MAX);
 }
 
@@ -323,20 +376,28 @@ static void take_back(uint32_t sequence) {
   atomic_store_explicit(&stop.unsettled, true, memory_order_relaxed);
 }
 
+static void finish(void) {
+  int id, error;
+  uint64_t mask = stop.mask;
+  release_all();
+  tri_stop_trouble trouble = take_trouble(&id, &error);
+  tri_threads_unlock();
+  tri_os_unblock_signals(mask);
+  complain(trouble, id, error);
+}
+
 bool tri_stop_begin(void) {
   tri_thread *self = tri_thread_known();
+  TRI_ASSERT(self); /* or it would stop itself */
   tri_threads_lock();
   stop.collector = self;
-  uint32_t sequence = atomic_fetch_add_explicit(&stop.sequence, 1, memory_order_seq_cst) + 1;
+  stop.mask = tri_os_block_signals();
+  uint32_t sequence = atomic_fetch_add_explicit(&stop.sequence, 1, memory_order_release) + 1;
   TRI_ASSERT(sequence & 1);
   if (stop_everything(sequence)) return true;
   take_back(sequence);
-  release_all();
-  tri_threads_unlock();
+  finish();
   return false;
 }
 
-void tri_stop_end(void) {
-  release_all();
-  tri_threads_unlock();
-}
+void tri_stop_end(void) { finish(); }

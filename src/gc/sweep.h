@@ -3,8 +3,8 @@
  * A span is swept by whoever comes first: the thread that wants slots of its bucket (heap/central.c), the background
  * thread, the next collection before it stops the world, or tri_gc. The background thread afterwards gives memory
  * back (scavenging, runtime/mgcscavenge.go): it keeps what the next cycle will want and works for 1 % of a processor.
- * Lock: TRI_RANK_SWEEP is held by the background thread while it sweeps and by the collector from the end of sweeping
- * to the flip, so that no span is between lists at a flip. */
+ * Lock: TRI_RANK_SWEEP is held by the background thread while it sweeps and by the collector from before it sweeps what
+ * is left until after the flip, so that no span is between lists at a flip. */
 #ifndef TRI_SWEEP_H
 #define TRI_SWEEP_H
 

@@ -6,17 +6,18 @@
 #include <string.h>
 
 #include "gc/action.h"
+#include "gc/parcel.h"
 #include "heap/heap.h"
 
-enum { TRI_OWN_THREADS = 72 };
+enum { TRI_OWN_THREADS = 72, ID_LISTS = 1024 };
 
 static struct {
   tri_lock lock;
   tri_thread *threads;
   tri_thread *unused;
+  tri_thread *by_id[ID_LISTS];
   int count;
   int own_ids[TRI_OWN_THREADS], own_count;
-  tri_thread_parcel *parcels[TRI_PARCEL_LISTS], *unused_parcels;
   pthread_key_t exit_key;
 } registry TRI_OWN_DATA = {.lock = TRI_LOCK_INIT(TRI_RANK_REGISTRY)};
 
@@ -41,8 +42,31 @@ bool tri_threads_init(void) {
 
 /* ---- records; the lock is held ---- */
 
+static tri_thread **list_of_id(int id) { return &registry.by_id[(unsigned)id % ID_LISTS]; }
+
+/* Handlers look here during a stop: a record is complete before it is linked. */
+static void link_record(tri_thread *thread) {
+  tri_thread **list = list_of_id(thread->id);
+  thread->next_by_id = *list;
+  *list = thread;
+  thread->next = registry.threads;
+  thread->link = &registry.threads;
+  if (thread->next) thread->next->link = &thread->next;
+  registry.threads = thread;
+  registry.count++;
+}
+
+static void unlink_record(tri_thread *thread) {
+  tri_thread **link = list_of_id(thread->id);
+  while (*link != thread) link = &(*link)->next_by_id;
+  *link = thread->next_by_id;
+  *thread->link = thread->next;
+  if (thread->next) thread->next->link = thread->link;
+  registry.count--;
+}
+
 tri_thread *tri_thread_find(int id) {
-  for (tri_thread *thread = registry.threads; thread; thread = thread->next)
+  for (tri_thread *thread = *list_of_id(id); thread; thread = thread->next_by_id)
     if (thread->id == id && !thread->gone) return thread;
   return NULL;
 }
@@ -58,21 +82,16 @@ tri_thread *tri_thread_record(int id) {
   memset((void *)thread, 0, sizeof *thread);
   tri_cache_init(&thread->cache);
   thread->id = id;
-  thread->next = registry.threads;
-  registry.threads = thread;
-  registry.count++;
+  thread->unbounded = true;
+  link_record(thread);
   return thread;
 }
 
 void tri_thread_forget(tri_thread *thread) {
-  tri_thread **link = &registry.threads;
-  while (*link != thread) link = &(*link)->next;
-  *link = thread->next;
+  unlink_record(thread);
   tri_cache_release(&thread->cache);
   tri_count_retire(&thread->cache.counts);
-  memset((void *)&thread->cache.counts, 0, sizeof thread->cache.counts);
   thread->id = 0;
-  registry.count--;
   thread->next = registry.unused;
   registry.unused = thread;
 }
@@ -109,6 +128,11 @@ TRI_UNSANITIZED tri_thread *tri_thread_known(void) {
   return cache == &tri_cache_none ? NULL : (tri_thread *)cache;
 }
 
+TRI_UNSANITIZED tri_thread *tri_thread_here(void) {
+  tri_thread *thread = tri_thread_known();
+  return thread && thread->id == tri_os_thread_id() ? thread : NULL;
+}
+
 tri_thread *tri_thread_self(void) {
   tri_thread *thread = tri_thread_known();
   return thread ? thread : (tri_thread *)tri_the_hooks.attach();
@@ -127,20 +151,35 @@ tri_thread *tri_thread_attach_self(void) {
   tri_thread *thread = tri_thread_record(tri_os_thread_id());
   if (thread) {
     thread->thread_pointer = tri_os_thread_pointer();
+    thread->shares_tls = false;
     thread->blocking_depth = 0;
     thread->bounds_given = false;
     atomic_store_explicit(&thread->state, TRI_THREAD_RUNNING,
                           memory_order_relaxed); /* no stop is on: we have the lock */
-    if (bounded) {
-      thread->stack_low = low;
-      thread->stack_high = high;
-    }
+    thread->stack_low = low;
+    thread->stack_high = high;
+    thread->unbounded = !bounded;
     tri_cache_self = &thread->cache;
   }
   tri_threads_unlock();
   if (thread) pthread_setspecific(registry.exit_key, thread);
   errno = saved_errno;
   return thread;
+}
+
+/* A stop may find the one bound changed and the other not, so they are not to be believed meanwhile. */
+bool tri_thread_set_stack(tri_thread *self, uintptr_t low, uintptr_t high) {
+  uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+  if (self->id != tri_os_thread_id()) return false;
+  bool given = low || high, bounded = given || tri_os_stack_bounds(&low, &high);
+  if (given && (here < low || here >= high)) return false;
+  self->unbounded = true;
+  atomic_signal_fence(memory_order_seq_cst);
+  self->stack_low = low;
+  self->stack_high = high;
+  atomic_signal_fence(memory_order_seq_cst);
+  self->unbounded = !bounded;
+  return true;
 }
 
 void tri_thread_detach_self(void) {
@@ -153,56 +192,56 @@ void tri_thread_detach_self(void) {
   tri_threads_unlock();
 }
 
-/* ---- parcels ---- */
+/* ---- stacks that nobody told us ---- */
 
-static tri_thread_parcel **parcel_list(uintptr_t key) {
-  return &registry.parcels[((uint64_t)key * UINT64_C(0x9e3779b97f4a7c15)) >> 58];
-}
-_Static_assert(TRI_PARCEL_LISTS == 1 << (64 - 58), "as many lists as the hash has values");
-
-static void drop_at(tri_thread_parcel **link) {
-  tri_thread_parcel *parcel = *link;
-  *link = parcel->next;
-  *parcel = (tri_thread_parcel){.next = registry.unused_parcels};
-  registry.unused_parcels = parcel;
-}
-
-static void drop_all(tri_thread_parcel **list) {
-  while (*list) drop_at(list);
-}
-
-static void drop_older(uintptr_t key, uint64_t serial) {
-  for (tri_thread_parcel **link = parcel_list(key); *link;)
-    if ((*link)->key == key && (*link)->serial <= serial)
-      drop_at(link);
-    else
-      link = &(*link)->next;
-}
-
-bool tri_thread_parcel_send(uintptr_t key, uint64_t serial, void *pointer) {
-  tri_threads_lock();
-  drop_older(key, serial);
-  tri_thread_parcel *parcel = registry.unused_parcels;
-  if (parcel)
-    registry.unused_parcels = parcel->next;
-  else
-    parcel = tri_meta_alloc(TRI_META_OTHER, sizeof *parcel);
-  if (parcel) {
-    tri_thread_parcel **list = parcel_list(key);
-    *parcel = (tri_thread_parcel){.next = *list, .key = key, .serial = serial, .pointer = pointer};
-    *list = parcel;
+/* A thread's stack is the mapping its static TLS lies in, up to the end of that: so the C library lays it out. One
+ * without TLS of its own has no other sign of its stack than the stack pointer; the same goes where TLS is nowhere. */
+static bool show_mapping(void *argument, const tri_os_mapping *mapping) {
+  (void)argument;
+  for (tri_thread *thread = registry.threads; thread; thread = thread->next) {
+    if (!thread->unbounded || !thread->thread_pointer) continue;
+    bool by_tls = thread->tls_top > mapping->low && thread->tls_top <= mapping->high;
+    bool by_sp = !thread->stack_high && thread->sp >= mapping->low && thread->sp < mapping->high;
+    if (!by_tls && !by_sp) continue;
+    thread->stack_low = mapping->low;
+    thread->stack_high = by_tls ? thread->tls_top : mapping->high;
   }
-  tri_threads_unlock();
-  return parcel != NULL;
+  return true;
 }
 
-void tri_thread_parcel_drop(uintptr_t key, uint64_t serial) {
-  tri_threads_lock();
-  drop_older(key, serial);
-  tri_threads_unlock();
+static void begin_search(tri_thread *thread) {
+  thread->stack_low = thread->stack_high = 0;
+  thread->tls_top = thread->shares_tls ? 0 : tri_os_static_tls(thread->thread_pointer).high;
 }
 
-tri_thread_parcel *tri_thread_parcels(int list) { return registry.parcels[list]; }
+/* The main thread's is where the loader put it, and its TLS elsewhere. */
+static bool end_search(tri_thread *thread) {
+  if (thread->id == tri_os_process_id() && !tri_os_main_stack(&thread->stack_low, &thread->stack_high)) return false;
+  thread->unbounded = thread->stack_high == 0;
+  return !thread->unbounded;
+}
+
+/* One without a thread pointer has run nothing since it was found. */
+static tri_thread *next_unbounded(tri_thread *thread) {
+  while (thread && !(thread->unbounded && thread->thread_pointer)) thread = thread->next;
+  return thread;
+}
+
+bool tri_threads_find_stacks(void) {
+  tri_thread *first = next_unbounded(registry.threads);
+  if (!first) return true;
+  for (tri_thread *thread = first; thread; thread = next_unbounded(thread->next)) begin_search(thread);
+  if (!tri_os_visit_mappings(show_mapping, NULL)) {
+    tri_stop_blame(TRI_TROUBLE_MAPPINGS, 0, errno);
+    return false;
+  }
+  for (tri_thread *thread = first; thread; thread = next_unbounded(thread->next))
+    if (!end_search(thread)) {
+      tri_stop_blame(TRI_TROUBLE_STACK, thread->id, errno);
+      return false;
+    }
+  return true;
+}
 
 /* ---- fork: only the caller goes on in the child ---- */
 
@@ -212,7 +251,11 @@ void tri_threads_after_fork_child(void) {
     next = thread->next;
     if (thread != self) tri_thread_forget(thread);
   }
-  if (self) self->id = tri_os_thread_id();
+  if (self) {
+    unlink_record(self);
+    self->id = tri_os_thread_id();
+    link_record(self);
+  }
   registry.own_count = 0;
-  for (int i = 0; i < TRI_PARCEL_LISTS; i++) drop_all(&registry.parcels[i]);
+  tri_parcels_after_fork_child(pthread_self());
 }

@@ -4,16 +4,12 @@
  * /proc/self/task. Each has a tri_thread, which holds its cache and is never unmapped, only reused. States:
  *
  *   running   anywhere in the program; the stop signal reaches it
- *   blocking  between tri_blocking_begin and _end: touches no heap, counts as stopped, must wait before it goes on.
- *             Handlers of the program that interrupt it leave the region for as long as they run (gc/action.c)
+ *   blocking  in a blocking region, between tri_blocking_begin and _end or in an interposed call: touches no heap. A
+ *             stop need not interrupt it. Handlers of the program leave the region for as long as they run
+ *   held      blocking, and the collector counts on it: it cannot leave the region before the stop is over
  *
- * STOPPING (stop.c). stop.sequence is odd while a stop is on. The collector, holding TRI_RANK_REGISTRY throughout,
- * makes it odd, then reads every thread's state: blocking ones are stopped already, the others are asked and signalled.
- * Each answers once, from the handler or, when stops are deferred, at the end of its slow path; a stop that is given up
- * takes its questions back. Who answers or takes back changes asked by compare-and-swap, and counts the thread as no
- * longer missing. A thread that leaves a blocking region writes running, then reads sequence; the collector writes
- * sequence, then reads the state (both seq_cst): one of them sees the other. To attach or detach takes the registry's
- * lock too, so no list changes while a stop is on. */
+ * gc/stop.c tells who changes what. To attach or detach takes the registry's lock, which a stop holds throughout, so no
+ * list changes while one is on. */
 #ifndef TRI_THREAD_H
 #define TRI_THREAD_H
 
@@ -26,21 +22,27 @@ enum { TRI_SAVED_REGISTERS = 7 };
 enum { TRI_SAVED_REGISTERS = 20 };
 #endif
 
-typedef enum tri_thread_state { TRI_THREAD_RUNNING, TRI_THREAD_BLOCKING } tri_thread_state;
+typedef enum tri_thread_state { TRI_THREAD_RUNNING, TRI_THREAD_BLOCKING, TRI_THREAD_HELD } tri_thread_state;
 
 typedef struct tri_thread {
   tri_cache cache; /* first: tri_cache_self is a tri_thread */
-  struct tri_thread *next;
+  struct tri_thread *next, **link; /* in the list of all; what points to it there */
+  struct tri_thread *next_by_id;   /* of those whose id has the same hash */
   int id;
   uintptr_t stack_low, stack_high;
+  uintptr_t tls_top; /* the end of its static TLS; only while tri_threads_find_stacks looks */
   uintptr_t thread_pointer;
   uintptr_t sp;                            /* while stopped: nothing of interest lies below */
   uintptr_t alternate_low, alternate_high; /* the alternate signal stack in force when it stopped */
-  _Atomic(uint32_t) state;                 /* seq_cst, see above */
+  _Atomic(uint32_t) state;                 /* see gc/stop.c */
   _Atomic(uint32_t) asked;    /* the sequence of the last stop that asked it; one more once that is answered. acq_rel */
   uint32_t blocking_depth;    /* of tri_thread_blocking_begin */
+  uint64_t heap_print;        /* assertion builds: of its cache, at tri_thread_blocking_begin */
   bool bounds_given;          /* by tri_thread_attach */
+  bool unbounded;             /* stack_low and _high are not known: the next stop looks for them */
+  bool shares_tls;            /* made by a bare clone: its thread pointer, and tri_cache_self, are another thread's */
   bool gone;                  /* found to have ended during a stop, forgotten when no handler can look at the list */
+  bool stuck;                 /* the last stop was given up because of it */
   _Atomic(uint32_t) sent;     /* stop signals sent to it, and how many its handler has seen: while they differ, */
   _Atomic(uint32_t) received; /* one is ours. sent: release before the signal, acquire in the handler */
   uint64_t registers[TRI_SAVED_REGISTERS]; /* at tri_blocking_begin */
@@ -52,9 +54,15 @@ bool tri_threads_init(void);
 tri_thread *tri_thread_self(void);
 /* Without attaching: NULL when unknown. */
 tri_thread *tri_thread_known(void);
+/* The same where a thread may run that has no thread-local storage of its own: NULL there. */
+tri_thread *tri_thread_here(void);
 
 tri_thread *tri_thread_attach_self(void);
 void tri_thread_detach_self(void);
+
+/* Tells the calling thread's stack; low = high = 0: as the system knows it. False, and nothing changes, when what is
+ * given does not hold the caller's stack pointer, or this thread has no thread-local storage of its own. */
+bool tri_thread_set_stack(tri_thread *self, uintptr_t low, uintptr_t high);
 
 /* All threads; the registry's lock is held (a stop is on, or between tri_threads_lock and _unlock). */
 tri_thread *tri_threads_first(void);
@@ -75,7 +83,11 @@ bool tri_thread_is_starting_own(void);
 /* How many tasks there are when every one is known. Lock held. */
 int tri_threads_expected_tasks(void);
 
-/* Only the forking thread lives on in the child. Locks are the caller's matter (start.c). */
+/* Looks for the stacks of threads whose bounds are not known, in one reading of the mappings. All are stopped. False,
+ * and the stop hears why (tri_stop_blame), when some cannot be found. */
+bool tri_threads_find_stacks(void);
+
+/* Only the forking thread lives on in the child. Locks are the caller's matter (fork.c). */
 void tri_threads_after_fork_child(void);
 
 /* Blocking regions of the calling thread. enter is refused, and exit must not be called then, when the thread is in one
@@ -90,7 +102,7 @@ void tri_thread_blocking_end(tri_thread *thread);
  * stopped meanwhile. leave keeps what the region saved and leaves it, seeing a stop through; resume takes it up again.
  * A handler that jumps out instead has left the region for good, as it should. */
 typedef struct tri_blocking_state {
-  uint32_t state;
+  bool blocking; /* in a region */
   uintptr_t sp;
   uint64_t registers[TRI_SAVED_REGISTERS];
 } tri_blocking_state;
@@ -101,13 +113,34 @@ void tri_thread_blocking_resume(tri_thread *thread, const tri_blocking_state *sa
 
 bool tri_stop_init(int signal);
 
-/* Stops every thread of the program but the caller. Returns false, with nobody stopped, when some thread cannot be: it
- * blocks the signal by a raw system call. The registry's lock is held from here to tri_stop_end. */
+/* Stops every thread of the program but the caller. Returns false, with nobody stopped, when some thread cannot be
+ * (it blocks the signal by a raw system call), or the threads cannot be listed. The registry's lock is held from here to
+ * tri_stop_end, and signals of the program wait: no handler runs in any thread while the world is stopped. */
 bool tri_stop_begin(void);
 void tri_stop_end(void);
 
-/* What a thread does when told to stop: from the handler, or at the end of a slow path. */
+/* What may be the matter when no collection can be made. */
+typedef enum tri_stop_trouble {
+  TRI_TROUBLE_NONE,
+  TRI_TROUBLE_BLOCKED,  /* id blocks the stop signal */
+  TRI_TROUBLE_UNSEEN,   /* id does not answer, and nobody can say why */
+  TRI_TROUBLE_TASKS,    /* the threads cannot be listed */
+  TRI_TROUBLE_MANY,     /* more threads than there is room for */
+  TRI_TROUBLE_MAPPINGS, /* the mappings cannot be read */
+  TRI_TROUBLE_STACK,    /* the stack of id is in none */
+  TRI_TROUBLE_MEMORY,
+} tri_stop_trouble;
+
+/* During a stop: what keeps the collection from being made, with the thread that is to blame (0: none) and an errno
+ * (0: none). The first of a stop counts, and each kind is said once, on standard error, when the world goes on. */
+void tri_stop_blame(tri_stop_trouble trouble, int id, int error);
+
+/* What a thread does when told to stop while it deferred stops, at the end of its slow path. */
 void tri_stop_park(tri_thread *thread);
+
+/* The number of the stop that is on, or, when even, of the last end of one; and waiting, at most until it is another. */
+uint32_t tri_stop_sequence(void);
+void tri_stop_await_end(uint32_t sequence);
 
 /* The stop signal once the heap has started, 0 before. Acquire: threads can be attached from then on. */
 int tri_stop_signal(void);
@@ -121,26 +154,5 @@ typedef struct tri_signal_counts {
   uint32_t stops, handlers;
 } tri_signal_counts;
 extern _Thread_local volatile tri_signal_counts tri_signals_seen __attribute__((tls_model("initial-exec")));
-
-/* ---- pointers in flight between threads; roots ---- */
-
-enum { TRI_PARCEL_LISTS = 64 };
-
-/* A new thread's argument, from pthread_create until its start has read it (key: any address of the creator's choice),
- * or a finished thread's result until it is joined (key: its pthread_t). The C library gives a pthread_t away again as
- * soon as its thread is joined, before the joiner can say so here: hence the serial number of the thread. */
-typedef struct tri_thread_parcel {
-  struct tri_thread_parcel *next;
-  uintptr_t key;
-  uint64_t serial;
-  void *pointer;
-} tri_thread_parcel;
-
-/* False when memory is out. Takes the place of parcels with the same key and a smaller serial number. */
-bool tri_thread_parcel_send(uintptr_t key, uint64_t serial, void *pointer);
-/* Drops the parcels with the key whose serial number is at most serial. */
-void tri_thread_parcel_drop(uintptr_t key, uint64_t serial);
-/* One of the TRI_PARCEL_LISTS lists; the registry's lock is held. */
-tri_thread_parcel *tri_thread_parcels(int list);
 
 #endif

@@ -3,7 +3,7 @@
 
 tri_arena tri_the_arena TRI_OWN_DATA;
 
-enum { PREFERRED_SHIFT = 40, SMALLEST_SHIFT = 26 };
+enum { PREFERRED_SHIFT = 40, SMALLEST_SHIFT = 24 };
 
 /* Huge pages pay for large heaps (fewer first-touch faults, fewer TLB misses while marking) and cost small ones memory
  * that is never used: the first chunks stay on small pages. docs/design/heap.md has the figures. */
@@ -12,33 +12,40 @@ static const size_t huge_threshold = 256 * TRI_MIB;
 static bool reserve_all(tri_arena *arena, size_t size) {
   size_t pages = size >> TRI_PAGE_SHIFT;
   return tri_region_reserve(&arena->heap_region, size, TRI_CHUNK_SIZE, "tricolor: heap") &&
-         tri_region_reserve(&arena->bits_region, pages * sizeof *arena->bits, 4096, "tricolor: bits") &&
+         tri_region_reserve(&arena->bits_region, pages * TRI_WORDS_PER_PAGE * sizeof *arena->bits, 4096,
+                            "tricolor: bits") &&
          tri_region_reserve(&arena->grey_region, pages * TRI_WORDS_PER_PAGE * 8, 4096, "tricolor: grey") &&
-         tri_region_reserve(&arena->kinds_region, pages * sizeof *arena->kinds, 4096, "tricolor: kinds") &&
-         tri_region_reserve(&arena->spans_region, pages * sizeof *arena->spans, 4096, "tricolor: page spans");
+         tri_region_reserve(&arena->info_region, pages * sizeof *arena->info, 4096, "tricolor: page info") &&
+         tri_region_reserve(&arena->spans_region, pages * sizeof *arena->spans, 4096, "tricolor: page spans") &&
+         tri_meta_reserve(size);
 }
 
 static void unreserve_all(tri_arena *arena) {
   tri_region_unreserve(&arena->heap_region);
   tri_region_unreserve(&arena->bits_region);
   tri_region_unreserve(&arena->grey_region);
-  tri_region_unreserve(&arena->kinds_region);
+  tri_region_unreserve(&arena->info_region);
   tri_region_unreserve(&arena->spans_region);
+  tri_meta_unreserve();
 }
 
 bool tri_arena_init(size_t size) {
   tri_arena *arena = &tri_the_arena;
-  size = size ? tri_align_up(size, TRI_CHUNK_SIZE) : (size_t)1 << PREFERRED_SHIFT;
-  while (!reserve_all(arena, size)) {
+  size_t most = size ? SIZE_MAX : tri_region_fair_share(); /* who names a size knows what else he needs */
+  size = size ? tri_align_up(tri_min(size, SIZE_MAX / 2), TRI_CHUNK_SIZE) : (size_t)1 << PREFERRED_SHIFT;
+  while (size > most || !reserve_all(arena, size)) {
     unreserve_all(arena);
-    if (size <= (size_t)1 << SMALLEST_SHIFT) return false;
+    if (size <= (size_t)1 << SMALLEST_SHIFT) {
+      tri_region_report_refusal(size);
+      return false;
+    }
     size = tri_align_up(size / 2, TRI_CHUNK_SIZE);
   }
   arena->base = arena->heap_region.base;
   arena->reserved = size;
-  arena->bits = (tri_page_bits *)arena->bits_region.base;
+  arena->bits = (tri_bits *)arena->bits_region.base;
   arena->grey = (_Atomic(uint64_t) *)arena->grey_region.base;
-  arena->kinds = (_Atomic(uint32_t) *)arena->kinds_region.base;
+  arena->info = (tri_page_info *)arena->info_region.base;
   arena->spans = (_Atomic(tri_span *) *)arena->spans_region.base;
   arena->huge_from = huge_threshold;
   return true;
@@ -50,9 +57,9 @@ bool tri_arena_grow(size_t count, bool *huge) {
   size_t to = used + count * TRI_CHUNK_SIZE;
   size_t pages = to >> TRI_PAGE_SHIFT;
   if (count > (arena->reserved - used) / TRI_CHUNK_SIZE) return false;
-  if (!tri_region_extend(&arena->bits_region, pages * sizeof *arena->bits) ||
+  if (!tri_region_extend(&arena->bits_region, pages * TRI_WORDS_PER_PAGE * sizeof *arena->bits) ||
       !tri_region_extend(&arena->grey_region, pages * TRI_WORDS_PER_PAGE * 8) ||
-      !tri_region_extend(&arena->kinds_region, pages * sizeof *arena->kinds) ||
+      !tri_region_extend(&arena->info_region, pages * sizeof *arena->info) ||
       !tri_region_extend(&arena->spans_region, pages * sizeof *arena->spans) ||
       !tri_region_extend(&arena->heap_region, to))
     return false;
@@ -64,6 +71,6 @@ bool tri_arena_grow(size_t count, bool *huge) {
 
 size_t tri_arena_table_bytes(void) {
   const tri_arena *arena = &tri_the_arena;
-  return arena->bits_region.committed + arena->grey_region.committed + arena->kinds_region.committed +
+  return arena->bits_region.committed + arena->grey_region.committed + arena->info_region.committed +
          arena->spans_region.committed;
 }

@@ -3,16 +3,17 @@
  * "Is it ours?" is one subtraction and one comparison. The range grows from its base in chunks of 4 MiB and never
  * shrinks (memory goes back to the system page by page, addresses do not). Beside it, per 8 KiB page:
  *
- *   bits   one allocation bit and one mark bit per 16 bytes, a cache line each, side by side: the two lines that
- *          marking touches share a page of the system's memory. Only slot starts ever have bits.
+ *   bits   one allocation bit and one mark bit per 16 bytes, in alternating words, so that the marker finds both in
+ *          one cache line. Only slot starts ever have bits.
  *   grey   marked objects whose scan was put off because no work buffer could be had (gc/mark.c); untouched, hence
  *          without memory behind it, unless that happens.
- *   kinds  what the marker has to know of a page, packed into 32 bits (tri_page_kind).
+ *   info   what the marker has to know of a page (tri_page_info).
  *   spans  the span a page belongs to.
  *
- * Bits follow the owner-swept protocol of heap/cache.h. kinds and spans are written under the page heap's lock before
- * an object of the span can be reached, and cleared when the span is freed. Allocation bits may be cleared by any
- * thread (tri_free), so they change by atomic read-modify-write, except where the world is stopped. */
+ * Bits follow the owner-swept protocol of heap/cache.h. info and spans are written by the thread that makes the span,
+ * before an object of it can be reached, and cleared by the thread that frees it, before its pages are free. Allocation
+ * bits may be cleared by any thread (tri_free), so they change by atomic read-modify-write, except where the world is
+ * stopped. */
 #ifndef TRI_ARENA_H
 #define TRI_ARENA_H
 
@@ -20,27 +21,36 @@
 
 typedef struct tri_span tri_span;
 
-typedef struct tri_page_bits {
-  _Atomic(uint64_t) alloc[TRI_WORDS_PER_PAGE];
-  _Atomic(uint64_t) mark[TRI_WORDS_PER_PAGE];
-} tri_page_bits;
+/* The bits of 64 granules. */
+typedef struct tri_bits {
+  _Atomic(uint64_t) alloc, mark;
+} tri_bits;
+
+/* Of a page in use. kind is 0 when the page is free, and then the rest means nothing. */
+typedef struct tri_page_info {
+  /* Which words of a slot may hold pointers: bit i, word i. 0: none, or more than 64 words to tell of. */
+  _Atomic(uint64_t) pointers;
+  _Atomic(uint32_t) kind;      /* see below */
+  _Atomic(uint32_t) slot_size; /* 0 for large objects */
+} tri_page_info;
 
 typedef struct tri_arena {
   uintptr_t base;
-  _Atomic(size_t)
-      used; /* bytes committed from base; grows only. Release at growth, acquire not needed: see tri_arena_has */
-  tri_page_bits *bits;
+  /* Bytes committed from base; grows only. Release at growth, acquire not needed: see tri_arena_has. */
+  _Atomic(size_t) used;
+  tri_bits *bits;
   _Atomic(uint64_t) *grey;
-  _Atomic(uint32_t) *kinds;
+  tri_page_info *info;
   _Atomic(tri_span *) *spans;
   size_t reserved;
   size_t huge_from; /* chunks from this offset on are advised to be huge pages; SIZE_MAX: none */
-  tri_region heap_region, bits_region, grey_region, kinds_region, spans_region;
+  tri_region heap_region, bits_region, grey_region, info_region, spans_region;
 } tri_arena;
 
 extern tri_arena tri_the_arena;
 
-/* Reserves up to size bytes of heap (0: 1 TiB), halving until the system agrees. */
+/* Reserves up to size bytes of heap (0: 1 TiB, or what is fair under a limit), its tables and the metadata, halving
+ * until the system agrees to all of it. False, with nothing reserved and a line on standard error, when it does not. */
 bool tri_arena_init(size_t size);
 
 /* Commits count more chunks and their tables. Caller holds the page heap's lock. */
@@ -73,13 +83,13 @@ TRI_INLINE bool tri_arena_has(uintptr_t address) {
 TRI_INLINE size_t tri_arena_page(uintptr_t address) { return (address - tri_the_arena.base) >> TRI_PAGE_SHIFT; }
 TRI_INLINE uintptr_t tri_arena_address(size_t page) { return tri_the_arena.base + (page << TRI_PAGE_SHIFT); }
 TRI_INLINE uint32_t tri_arena_kind(size_t page) {
-  return atomic_load_explicit(&tri_the_arena.kinds[page], memory_order_relaxed);
+  return atomic_load_explicit(&tri_the_arena.info[page].kind, memory_order_relaxed);
 }
 
-/* Where the bits of the 16 bytes at address are. */
-TRI_INLINE tri_page_bits *tri_arena_bits(uintptr_t address) { return &tri_the_arena.bits[tri_arena_page(address)]; }
-TRI_INLINE unsigned tri_bit_word(uintptr_t address) {
-  return (unsigned)(address >> (TRI_GRANULE_SHIFT + 6)) & (TRI_WORDS_PER_PAGE - 1);
+/* Where the bits of the 16 bytes at address are, and which. */
+enum { TRI_BITS_SHIFT = TRI_GRANULE_SHIFT + 6 };
+TRI_INLINE tri_bits *tri_arena_bits(uintptr_t address) {
+  return &tri_the_arena.bits[(address - tri_the_arena.base) >> TRI_BITS_SHIFT];
 }
 TRI_INLINE uint64_t tri_bit_mask(uintptr_t address) { return 1ull << (address >> TRI_GRANULE_SHIFT & 63); }
 

@@ -73,13 +73,15 @@ static void claim(tri_cache *cache, tri_cache_slot *slot, tri_span *span, uint32
   uintptr_t base = span->start + (uintptr_t)word * 64 * TRI_GRANULE;
   clear_claimed(span, base, claimed, starts);
   uint64_t count = tri_popcount(claimed);
-  cache->counts.allocated[span->size_class] += count;
+  tri_tally_add(&cache->counts.allocated[span->size_class], count);
   cache->claimed_bytes += (ptrdiff_t)(count * span->slot_size);
   if (cache->claimed_bytes >= LIVE_STEP) add_live(cache);
   slot->word = word;
-  atomic_store_explicit(&slot->base, base, memory_order_relaxed);
   slot->at_stop = 0;
-  atomic_store_explicit(&slot->free, claimed, memory_order_relaxed);
+  /* Release, both: pair with the acquires in tri_cache_slot_is_waiting, which must not see the new base beside a free from
+   * before, when the old word was not used up, nor the new free beside the old base. */
+  atomic_store_explicit(&slot->base, base, memory_order_release);
+  atomic_store_explicit(&slot->free, claimed, memory_order_release);
 }
 
 /* Slots of up to 1 KiB: whole bitmap words. */
@@ -137,7 +139,7 @@ static void slot_release(tri_cache *cache, tri_cache_slot *slot) {
      * remembered. */
     atomic_store_explicit(&span->needs_zero, 1, memory_order_relaxed);
     atomic_fetch_and_explicit(tri_span_alloc_word(span, slot->word), ~left, memory_order_release);
-    cache->counts.allocated[span->size_class] -= tri_popcount(left);
+    tri_tally_add(&cache->counts.allocated[span->size_class], -(uint64_t)tri_popcount(left));
   }
   atomic_store_explicit(&slot->free, 0, memory_order_relaxed);
   atomic_store_explicit(&slot->span, NULL, memory_order_relaxed);
@@ -243,8 +245,8 @@ void tri_cache_park(tri_cache *cache) {
 bool tri_cache_slot_is_waiting(tri_span *span, uintptr_t start) {
   tri_cache_slot *slot = atomic_load_explicit(&span->owner, memory_order_relaxed);
   if (!slot) return false;
-  uintptr_t base = atomic_load_explicit(&slot->base, memory_order_relaxed);
-  uint64_t free = waiting(slot);
+  uintptr_t base = atomic_load_explicit(&slot->base, memory_order_acquire);
+  uint64_t free = atomic_load_explicit(&slot->free, memory_order_acquire);
   return start - base < 64 * TRI_GRANULE && span_of(slot) == span && (free & tri_bit_mask(start)) &&
          atomic_load_explicit(&slot->base, memory_order_relaxed) == base;
 }
@@ -256,14 +258,14 @@ static void free_into_word(tri_cache_slot *slot, tri_span *span, uintptr_t start
 }
 
 bool tri_cache_free_own(tri_cache *cache, tri_cache_slot *slot, tri_span *span, uintptr_t start) {
-  _Atomic(uint64_t) *word = &tri_arena_bits(start)->alloc[tri_bit_word(start)];
+  _Atomic(uint64_t) *word = &tri_arena_bits(start)->alloc;
   uint64_t mask = tri_bit_mask(start);
   bool current = start - atomic_load_explicit(&slot->base, memory_order_relaxed) < 64 * TRI_GRANULE;
   if (!(atomic_load_explicit(word, memory_order_relaxed) & mask) || (current && (waiting(slot) & mask))) return false;
   atomic_store_explicit(&span->needs_zero, 1, memory_order_relaxed);
   if (current && !is_stale(span) && !tri_the_heap.poison) {
     free_into_word(slot, span, start);
-    cache->counts.allocated[span->size_class]++; /* it waits again, and what waits is subtracted */
+    tri_tally_add(&cache->counts.allocated[span->size_class], 1); /* it waits again, and what waits is subtracted */
     return true;
   }
   cache->claimed_bytes -= (ptrdiff_t)span->slot_size;
@@ -323,9 +325,7 @@ void tri_cache_release(tri_cache *cache) {
 }
 
 void tri_cache_counts_add(const tri_cache *cache, tri_counts *sum) {
-  for (int i = 0; i < TRI_CLASS_COUNT; i++) sum->freed[i] += cache->counts.freed[i];
-  sum->tiny += cache->counts.tiny;
-  for (int i = 0; i < TRI_CLASS_COUNT; i++) sum->allocated[i] += cache->counts.allocated[i];
+  tri_tally_sum(&cache->counts, sum);
   for (size_t i = 0; i < TRI_CACHE_SLOTS; i++) {
     const tri_span *span = span_of(&cache->slots[i]);
     if (span) sum->allocated[span->size_class] -= tri_popcount(waiting(&cache->slots[i]));

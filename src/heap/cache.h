@@ -56,7 +56,7 @@ typedef struct tri_cache {
   uintptr_t tiny_next;     /* free part of the current tiny block, 0: none. The block is a root: its owner may be */
   size_t tiny_left;        /* stopped having read these two, before it has made a pointer of them */
   ptrdiff_t claimed_bytes; /* claimed less freed since last added to the heap's live */
-  tri_counts counts;       /* allocated counts claims: waiting slots are subtracted on reading */
+  tri_tally counts;        /* allocated counts claims: waiting slots are subtracted on reading */
   tri_span_supply supply;
 } tri_cache;
 

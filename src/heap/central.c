@@ -142,7 +142,7 @@ void tri_central_give(tri_span *span) {
 
 bool tri_central_sweep_one(uint32_t bucket) {
   tri_central *central = central_of(bucket);
-  if (!unswept(central)[WITH_FREE].head && !unswept(central)[FULL].head) return false;
+  if (!tri_span_list_any(&unswept(central)[WITH_FREE]) && !tri_span_list_any(&unswept(central)[FULL])) return false;
   tri_lock_take(&central->lock);
   tri_span *span = take_from(&unswept(central)[WITH_FREE]);
   if (!span) span = take_from(&unswept(central)[FULL]);
@@ -160,8 +160,7 @@ bool tri_central_sweep_one(uint32_t bucket) {
 static bool clear_alloc_bit(tri_span *span, uintptr_t start) {
   atomic_store_explicit(&span->needs_zero, 1, memory_order_relaxed);
   uint64_t mask = tri_bit_mask(start);
-  return atomic_fetch_and_explicit(&tri_arena_bits(start)->alloc[tri_bit_word(start)], ~mask, memory_order_acq_rel) &
-         mask;
+  return atomic_fetch_and_explicit(&tri_arena_bits(start)->alloc, ~mask, memory_order_acq_rel) & mask;
 }
 
 /* The span is on a list. Returns it when it became empty and was taken off. */

@@ -10,7 +10,9 @@
  * Each central has four lists: {swept, unswept} x {with free slots, full}. Which index means swept follows from the
  * parity of the epoch, so the flip at the end of a mark turns every swept span into an unswept one without touching it.
  * The flip happens only when no unswept span is left. A span is swept outside the lock by the thread that took it off
- * its list. */
+ * its list.
+ *
+ * Lock: TRI_RANK_CENTRAL, one for each central, never two at once; it guards the lists and every span on them. */
 #ifndef TRI_CENTRAL_H
 #define TRI_CENTRAL_H
 

@@ -1,4 +1,4 @@
-/* heap.c - what heap.h declares. */
+/* heap.c - the variables that heap.h declares. */
 #include "heap/heap.h"
 
 static bool no_handler(size_t size, int attempt) {

@@ -18,6 +18,7 @@ typedef struct tri_heap {
   _Atomic(ptrdiff_t) live; /* relaxed: a statistic that triggers; briefly negative when frees are counted first */
   _Atomic(ptrdiff_t) trigger; /* live at which a collection starts; PTRDIFF_MAX: never */
   bool started;               /* set under the start lock; read through the caches, which exist only after it */
+  bool check;                 /* TRICOLOR_DEBUG=check: precision from a type's first object on (heap/layout.c) */
   bool poison;                /* TRICOLOR_DEBUG=poison: overwrite what is swept or freed */
   uint32_t collect_every;     /* TRICOLOR_DEBUG=gcevery: collect each so many allocations; 0: off */
 } tri_heap;
@@ -30,8 +31,8 @@ TRI_INLINE bool tri_heap_wants_collection(void) {
          atomic_load_explicit(&tri_the_heap.trigger, memory_order_relaxed);
 }
 
-/* The collector's half: attach is set before main (api/link.c), the others when the heap starts (gc/cycle.c). All may
- * block or park the calling thread. */
+/* The collector's half: attach is set before main (api/link.c), out_of_memory by the program (api/control.c), the
+ * others when the heap starts (gc/cycle.c). All may block or park the calling thread. */
 typedef struct tri_heap_hooks {
   struct tri_cache *(*attach)(void); /* the calling thread's cache; starts the heap if need be; NULL: no memory */
   void (*collect)(void);             /* a collection because the heap has grown; not while stops are deferred */

@@ -15,7 +15,7 @@ static struct {
 } large TRI_OWN_DATA = {.lock = TRI_LOCK_INIT(TRI_RANK_CENTRAL)};
 
 static void set_bit(uintptr_t start) {
-  atomic_store_explicit(&tri_arena_bits(start)->alloc[tri_bit_word(start)], tri_bit_mask(start), memory_order_relaxed);
+  atomic_store_explicit(&tri_arena_bits(start)->alloc, tri_bit_mask(start), memory_order_relaxed);
 }
 
 static void list_add(tri_span *span) {
@@ -25,17 +25,30 @@ static void list_add(tri_span *span) {
   tri_lock_drop(&large.lock);
 }
 
-/* The bit is set last: until then a pointer to the object is none, and the mark ignores half-made objects. */
-static void *create(const tri_span_request *request, bool zero) {
-  tri_span *span = tri_span_create(request, NULL);
-  if (!span) return NULL;
-  if (zero && atomic_load_explicit(&span->needs_zero, memory_order_relaxed))
-    memset((void *)span->start, 0, request->page_count * TRI_PAGE_SIZE);
+/* Makes a cleared span an object. The bit is set last: until then a pointer to it is none. Collections may have passed
+ * since the span was made, which knew nothing of it. */
+static void *publish(tri_span *span) {
+  atomic_store_explicit(&span->epoch, tri_heap_epoch(), memory_order_relaxed);
   set_bit(span->start);
   void *object = (void *)span->start;
   list_add(span);
-  tri_count_large_allocated(request->slot_size);
-  atomic_fetch_add_explicit(&tri_the_heap.live, (ptrdiff_t)request->slot_size, memory_order_relaxed);
+  tri_count_large_allocated(span->slot_size);
+  atomic_fetch_add_explicit(&tri_the_heap.live, (ptrdiff_t)span->slot_size, memory_order_relaxed);
+  return object;
+}
+
+/* Clearing takes a millisecond for every ten megabytes or so: stops are not deferred meanwhile. The span is on no list
+ * then and has no bits, so neither marking nor sweeping knows it. */
+static void *create(tri_cache *cache, const tri_span_request *request, bool zero) {
+  tri_cache_defer(cache);
+  tri_span *span = tri_span_create(request, NULL);
+  if (span && zero && atomic_load_explicit(&span->needs_zero, memory_order_relaxed)) {
+    tri_cache_undefer(cache);
+    memset((void *)span->start, 0, request->page_count * TRI_PAGE_SIZE);
+    tri_cache_defer(cache);
+  }
+  void *object = span ? publish(span) : NULL;
+  tri_cache_undefer(cache);
   return object;
 }
 
@@ -58,9 +71,7 @@ void *tri_large_alloc(size_t size, size_t alignment, uint32_t layout, bool nosca
                               .noscan = noscan};
   if (tri_heap_wants_collection() || tri_the_heap.collect_every) tri_the_hooks.collect();
   for (int attempt = 0;;) {
-    tri_cache_defer(cache);
-    void *object = create(&request, zero);
-    tri_cache_undefer(cache);
+    void *object = create(cache, &request, zero);
     if (object) return object;
     if (!tri_cache_find_memory(size, &attempt)) return NULL;
   }

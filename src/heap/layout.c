@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "heap/cache.h"
+#include "heap/heap.h"
 
 enum { HASH_SIZE = 1024, EARN_BYTES = 32 * 1024 };
 
@@ -13,8 +14,6 @@ static struct {
   uint32_t count;
   uint32_t heads[HASH_SIZE];
 } layout_table TRI_OWN_DATA = {.lock = TRI_LOCK_INIT(TRI_RANK_LAYOUT), .count = 1};
-
-tri_layout_short tri_layout_shorts[TRI_LAYOUT_SHORT] TRI_OWN_DATA;
 
 bool tri_layout_init(void) {
   layout_table.layouts = tri_meta_alloc(TRI_META_OTHER, TRI_LAYOUT_MAX * sizeof *layout_table.layouts);
@@ -29,6 +28,16 @@ static uint32_t hash_of(size_t words, const uint64_t *map, size_t map_words) {
 
 const tri_layout *tri_layout_get(uint32_t layout) {
   return atomic_load_explicit(&layout_table.layouts[layout], memory_order_acquire);
+}
+
+uint64_t tri_layout_slot_pointers(uint32_t number, size_t slot_size) {
+  size_t words = slot_size / 8;
+  if (words > 64) return 0;
+  if (number == TRI_LAYOUT_CONSERVATIVE) return ~0ull >> (64 - words);
+  const tri_layout *layout = tri_layout_get(number);
+  uint64_t pointers = 0;
+  for (size_t at = 0; at < words; at += layout->element_words) pointers |= layout->map[0] << at;
+  return pointers & ~0ull >> (64 - words);
 }
 
 /* Lock held. */
@@ -50,7 +59,6 @@ static uint32_t add(uint32_t *head, size_t words, const uint64_t *map, size_t ma
   *layout =
       (tri_layout){.element_words = (uint32_t)words, .map_words = (uint32_t)map_words, .map = copy, .next = *head};
   uint32_t number = layout_table.count++;
-  if (number < TRI_LAYOUT_SHORT && map_words == 1) tri_layout_shorts[number] = (tri_layout_short){map[0], words * 8};
   atomic_store_explicit(&layout_table.layouts[number], layout, memory_order_release);
   *head = number;
   return number;
@@ -99,7 +107,7 @@ uint32_t tri_layout_bucket(uint32_t number, uint32_t size_class, size_t size, bo
   uint32_t bucket = atomic_load_explicit(&layout->buckets[size_class], memory_order_acquire);
   if (bucket) return bucket;
   uint32_t made = atomic_fetch_add_explicit(&layout->bytes[size_class], (uint32_t)size, memory_order_relaxed);
-  if (made >= EARN_BYTES) return earn(layout, number, size_class);
+  if (made >= EARN_BYTES || tri_the_heap.check) return earn(layout, number, size_class);
   *final = false;
   return TRI_BUCKET_CONSERVATIVE + size_class;
 }

@@ -4,9 +4,10 @@
  * whatever their types are called. Layout 0 means conservative; maps without pointers are not layouts but the
  * pointer-free kind. A layout's objects of a size class live in the class's conservative spans until EARN_BYTES of them
  * were made; then that (layout, class) gets a bucket of its own (heap/central.h) and its objects are scanned precisely
- * from then on. So a program with ten thousand types that makes a few objects of each has no ten thousand idle spans.
- * Layouts are never removed; there are at most TRI_LAYOUT_MAX, further ones are conservative. Lock: TRI_RANK_LAYOUT;
- * the calling thread has a cache, so that it can defer stops. */
+ * from then on (in check mode at once, so that a wrong map shows early). So a program with ten thousand types that
+ * makes a few objects of each has no ten thousand idle spans. Layouts are never removed; there are at most
+ * TRI_LAYOUT_MAX, further ones are conservative. Lock: TRI_RANK_LAYOUT; the calling thread has a cache, so that it can
+ * defer stops. */
 #ifndef TRI_LAYOUT_H
 #define TRI_LAYOUT_H
 
@@ -25,18 +26,9 @@ typedef struct tri_layout {
   const uint64_t *map;                      /* bit i: word i may hold a pointer */
   uint32_t next;                            /* hash chain */
   _Atomic(uint32_t) bytes[TRI_CLASS_COUNT]; /* made so far; relaxed, approximate */
-  _Atomic(uint32_t)
-      buckets[TRI_CLASS_COUNT]; /* 0: not earned yet. Release: pairs with the acquire in tri_layout_bucket */
+  /* 0: not earned yet. Release: pairs with the acquire in tri_layout_bucket. */
+  _Atomic(uint32_t) buckets[TRI_CLASS_COUNT];
 } tri_layout;
-
-/* The first layouts in short, for the marker's inner loop: one word of map for elements of so many bytes. bytes 0: the
- * map is longer, see tri_layout_get. Written before the layout's number is known to anybody. */
-enum { TRI_LAYOUT_SHORT = 512 };
-typedef struct tri_layout_short {
-  uint64_t map;
-  uint64_t bytes;
-} tri_layout_short;
-extern tri_layout_short tri_layout_shorts[TRI_LAYOUT_SHORT];
 
 bool tri_layout_init(void);
 
@@ -45,6 +37,10 @@ bool tri_layout_init(void);
 uint32_t tri_layout_intern(size_t size, const uint64_t *map);
 
 const tri_layout *tri_layout_get(uint32_t layout);
+
+/* The words of a slot of so many bytes that may hold pointers, elements of the layout tiled over it: bit i, word i. 0
+ * for slots of more than 64 words. */
+uint64_t tri_layout_slot_pointers(uint32_t layout, size_t slot_size);
 
 /* The bucket that objects of the layout and class come from now, and whether that is final (earned). Counts size
  * towards earning. */

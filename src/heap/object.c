@@ -4,10 +4,11 @@
 #include <string.h>
 
 #include "heap/heap.h"
+#include "heap/layout.h"
 
 static bool kind_at(uintptr_t address, uint32_t *kind) {
   if (!tri_arena_has(address)) return false;
-  *kind = atomic_load_explicit(&tri_the_arena.kinds[tri_arena_page(address)], memory_order_acquire);
+  *kind = atomic_load_explicit(&tri_the_arena.info[tri_arena_page(address)].kind, memory_order_acquire);
   return *kind & TRI_KIND_IN_USE;
 }
 
@@ -19,6 +20,15 @@ bool tri_object_find(uintptr_t address, tri_object *object) {
   if (!span || !start || !tri_slot_is_allocated(start) || tri_cache_slot_is_waiting(span, start)) return false;
   *object = (tri_object){.start = start, .size = span->slot_size, .span = span};
   return true;
+}
+
+bool tri_object_may_end_at(uintptr_t address) {
+  uint32_t kind;
+  if (!kind_at(address - 1, &kind)) return false;
+  if (kind & TRI_KIND_LARGE) return false; /* they have slack */
+  uint32_t layout = tri_kind_layout(kind);
+  if (layout == TRI_LAYOUT_CONSERVATIVE) return true;
+  return tri_size_classes[tri_kind_class(kind)].size % (tri_layout_get(layout)->element_words * 8) == 0;
 }
 
 tri_free_result tri_object_free(uintptr_t address) {
@@ -40,8 +50,9 @@ tri_free_result tri_object_free(uintptr_t address) {
     memset((void *)start, TRI_POISON_BYTE, span->slot_size);
   bool freed = own ? tri_cache_free_own(cache, owner, span, start) : tri_central_free_slot(span, start);
   if (freed) {
-    cache->counts.freed[span->size_class]++;
-    if (!own) cache->claimed_bytes -= (ptrdiff_t)tri_size_classes[tri_kind_class(kind)].size;
+    uint32_t size_class = tri_kind_class(kind); /* the span may be another's by now, when this was its last object */
+    tri_tally_add(&cache->counts.freed[size_class], 1);
+    if (!own) cache->claimed_bytes -= (ptrdiff_t)tri_size_classes[size_class].size;
   }
   tri_cache_undefer(cache);
   return freed ? TRI_FREED : TRI_FREE_TWICE;

@@ -1,4 +1,7 @@
-/* object.h - from an address to the object it points into; large objects; freeing by address. */
+/* object.h - from an address to the object it points into; large objects; freeing by address.
+ *
+ * Finding takes no lock: page info and spans are published before an object can be reached (heap/arena.h). Freeing
+ * takes that of the span's central or, for large objects, that of their lists (heap/large.c), both TRI_RANK_CENTRAL. */
 #ifndef TRI_OBJECT_H
 #define TRI_OBJECT_H
 
@@ -28,6 +31,11 @@ TRI_INLINE uintptr_t tri_object_slot_start(uintptr_t address, uint32_t kind) {
   if (tri_unlikely(index >= tri_size_classes[size_class].slots)) return 0;
   return span_start + (uintptr_t)index * tri_size_classes[size_class].size;
 }
+
+/* Whether an object may end at address and fill its slot, so that its end pointer looks like a pointer to the object
+ * behind it. False keeps what ends there from being taken for reachable whenever its neighbour is: typed objects whose
+ * size does not divide their slots never fill them. */
+bool tri_object_may_end_at(uintptr_t address);
 
 /* ---- large objects: a span each, swept like small ones through two lists by epoch parity ---- */
 

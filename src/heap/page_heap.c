@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "heap/heap.h"
+#include "heap/layout.h"
 #include "heap/span.h"
 
 enum {
@@ -131,17 +132,21 @@ static void publish(tri_span *span) {
   uint32_t kind = TRI_KIND_IN_USE | (span->noscan ? TRI_KIND_NOSCAN : 0u) | span->layout << TRI_KIND_LAYOUT_SHIFT;
   bool large = span->size_class == 0;
   kind |= large ? TRI_KIND_LARGE : (uint32_t)span->size_class << TRI_KIND_CLASS_SHIFT;
+  uint64_t pointers = span->noscan || large ? 0 : tri_layout_slot_pointers(span->layout, span->slot_size);
   for (size_t i = 0; i < span->page_count; i++) {
+    tri_page_info *info = &tri_the_arena.info[first + i];
     uint32_t offset = large ? 0 : (uint32_t)i << TRI_KIND_OFFSET_SHIFT;
     atomic_store_explicit(&tri_the_arena.spans[first + i], span, memory_order_release);
-    atomic_store_explicit(&tri_the_arena.kinds[first + i], kind | offset, memory_order_release);
+    atomic_store_explicit(&info->pointers, pointers, memory_order_relaxed);
+    atomic_store_explicit(&info->slot_size, large ? 0 : (uint32_t)span->slot_size, memory_order_relaxed);
+    atomic_store_explicit(&info->kind, kind | offset, memory_order_release);
   }
 }
 
 static void unpublish(const tri_span *span) {
   size_t first = tri_arena_page(span->start);
   for (size_t i = 0; i < span->page_count; i++) {
-    atomic_store_explicit(&tri_the_arena.kinds[first + i], 0, memory_order_relaxed);
+    atomic_store_explicit(&tri_the_arena.info[first + i].kind, 0, memory_order_relaxed);
     atomic_store_explicit(&tri_the_arena.spans[first + i], NULL, memory_order_relaxed);
   }
 }
@@ -196,9 +201,9 @@ tri_span *tri_span_create(const tri_span_request *request, tri_span_supply *supp
 
 /* No object of the span is left; its bits go too, so that fresh spans start with clear ones. */
 static void clear_bits(const tri_span *span) {
-  tri_page_bits *bits = tri_arena_bits(span->start);
-  size_t pages = span->size_class ? span->page_count : 1; /* a large object has bits at its start only */
-  memset((void *)bits, 0, pages * sizeof *bits);
+  tri_bits *bits = tri_arena_bits(span->start);
+  size_t words = span->size_class ? tri_span_words(span) : 1; /* a large object has bits at its start only */
+  memset((void *)bits, 0, words * sizeof *bits);
 }
 
 void tri_span_destroy(tri_span *span) {

@@ -24,6 +24,11 @@ void tri_region_unreserve(tri_region *region);
 /* Commits up to size bytes from the base (rounded up); what is committed reads as zero. False when memory is out. */
 bool tri_region_extend(tri_region *region, size_t size);
 
+/* The size of a heap that leaves the program half of the address space that it is limited to (ulimit -v). */
+size_t tri_region_fair_share(void);
+/* Says, once, that not even size bytes of heap could be reserved, and what the limit is. */
+void tri_region_report_refusal(size_t size);
+
 typedef enum tri_meta_kind {
   TRI_META_SPAN,  /* span descriptors: MSpanSys */
   TRI_META_CACHE, /* threads and their caches: MCacheSys */
@@ -32,7 +37,9 @@ typedef enum tri_meta_kind {
   TRI_META_KINDS
 } tri_meta_kind;
 
-bool tri_meta_init(size_t heap_reserved);
+/* Reserves what a heap of so many bytes can need; the arena's, which halves until all of it fits. */
+bool tri_meta_reserve(size_t heap_bytes);
+void tri_meta_unreserve(void);
 
 /* size bytes, zeroed, aligned to 64; NULL when memory is out. Never freed. */
 void *tri_meta_alloc(tri_meta_kind kind, size_t size);

@@ -12,8 +12,8 @@ enum {
   TRI_CLASS_COUNT = TRI_SIZE_CLASS_COUNT,
   TRI_SMALL_MAX = 32768,       /* larger objects are whole pages */
   TRI_CLASS_LOOKUP_MAX = 1024, /* up to here classes are found by steps of 16, above by steps of 128 */
-  TRI_BULK_ZERO_MAX =
-      1024, /* slots up to here are cleared when their bitmap word is claimed, larger ones when handed out */
+  /* Slots up to here are cleared when their bitmap word is claimed, larger ones when handed out. */
+  TRI_BULK_ZERO_MAX = 1024,
 };
 
 typedef struct tri_size_class {

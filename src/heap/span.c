@@ -5,11 +5,18 @@
 
 #include "heap/heap.h"
 
+static tri_span *head_of(const tri_span_list *list) { return atomic_load_explicit(&list->head, memory_order_relaxed); }
+
+static void set_head(tri_span_list *list, tri_span *span) {
+  atomic_store_explicit(&list->head, span, memory_order_relaxed);
+}
+
 void tri_span_push(tri_span_list *list, tri_span *span) {
+  tri_span *next = head_of(list);
   span->prev = NULL;
-  span->next = list->head;
-  if (list->head) list->head->prev = span;
-  list->head = span;
+  span->next = next;
+  if (next) next->prev = span;
+  set_head(list, span);
   list->count++;
 }
 
@@ -17,24 +24,22 @@ void tri_span_remove(tri_span_list *list, tri_span *span) {
   if (span->prev)
     span->prev->next = span->next;
   else
-    list->head = span->next;
+    set_head(list, span->next);
   if (span->next) span->next->prev = span->prev;
   span->next = span->prev = NULL;
   list->count--;
 }
 
 tri_span *tri_span_pop(tri_span_list *list) {
-  tri_span *span = list->head;
+  tri_span *span = head_of(list);
   if (span) tri_span_remove(list, span);
   return span;
 }
 
 uint32_t tri_span_count(const tri_span *span) {
   uint32_t count = 0;
-  const tri_page_bits *bits = tri_arena_bits(span->start);
-  for (size_t page = 0; page < span->page_count; page++)
-    for (int word = 0; word < TRI_WORDS_PER_PAGE; word++)
-      count += tri_popcount(atomic_load_explicit(&bits[page].alloc[word], memory_order_relaxed));
+  for (size_t word = 0; word < tri_span_words(span); word++)
+    count += tri_popcount(atomic_load_explicit(tri_span_alloc_word(span, word), memory_order_relaxed));
   return count;
 }
 
@@ -48,25 +53,23 @@ static void poison_freed(const tri_span *span, size_t word, uint64_t freed) {
 /* One word; returns the freed bits. Relaxed: the exchange is ordered by the caller's ownership of the span, and a
  * concurrent tri_free only clears allocation bits. A mark may outlive its allocation bit (freed since the mark), so
  * marks are cleared whatever the allocation word says. */
-TRI_INLINE uint64_t exchange_word(_Atomic(uint64_t) *alloc, _Atomic(uint64_t) *mark, uint64_t also) {
-  uint64_t keep = atomic_load_explicit(mark, memory_order_relaxed);
-  if (keep) atomic_store_explicit(mark, 0, memory_order_relaxed);
+TRI_INLINE uint64_t exchange_word(tri_bits *bits, uint64_t also) {
+  uint64_t keep = atomic_load_explicit(&bits->mark, memory_order_relaxed);
+  if (keep) atomic_store_explicit(&bits->mark, 0, memory_order_relaxed);
   keep |= also;
-  if (!(atomic_load_explicit(alloc, memory_order_relaxed) & ~keep)) return 0;
-  return atomic_fetch_and_explicit(alloc, keep, memory_order_relaxed) & ~keep;
+  if (!(atomic_load_explicit(&bits->alloc, memory_order_relaxed) & ~keep)) return 0;
+  return atomic_fetch_and_explicit(&bits->alloc, keep, memory_order_relaxed) & ~keep;
 }
 
 uint32_t tri_span_exchange(tri_span *span, size_t also_word, uint64_t also) {
-  tri_page_bits *bits = tri_arena_bits(span->start);
+  tri_bits *bits = tri_arena_bits(span->start);
   uint32_t freed = 0, live = 0;
-  size_t index = 0;
-  for (size_t page = 0; page < span->page_count; page++)
-    for (int word = 0; word < TRI_WORDS_PER_PAGE; word++, index++) {
-      uint64_t gone = exchange_word(&bits[page].alloc[word], &bits[page].mark[word], index == also_word ? also : 0);
-      freed += tri_popcount(gone);
-      live += tri_popcount(atomic_load_explicit(&bits[page].alloc[word], memory_order_relaxed));
-      if (tri_unlikely(tri_the_heap.poison) && gone) poison_freed(span, index, gone);
-    }
+  for (size_t word = 0; word < tri_span_words(span); word++) {
+    uint64_t gone = exchange_word(&bits[word], word == also_word ? also : 0);
+    freed += tri_popcount(gone);
+    live += tri_popcount(atomic_load_explicit(&bits[word].alloc, memory_order_relaxed));
+    if (tri_unlikely(tri_the_heap.poison) && gone) poison_freed(span, word, gone);
+  }
   span->live = live;
   if (freed) atomic_store_explicit(&span->needs_zero, 1, memory_order_relaxed);
   atomic_store_explicit(&span->epoch, tri_heap_epoch(), memory_order_relaxed);

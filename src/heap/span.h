@@ -49,10 +49,13 @@ struct tri_span {
 };
 
 typedef struct tri_span_list {
-  tri_span *head;
+  _Atomic(tri_span *) head; /* written under the list's lock. Relaxed: without it, one may look whether there is any */
   size_t count;
 } tri_span_list;
 
+TRI_INLINE bool tri_span_list_any(const tri_span_list *list) {
+  return atomic_load_explicit(&list->head, memory_order_relaxed) != NULL;
+}
 void tri_span_push(tri_span_list *list, tri_span *span);
 void tri_span_remove(tri_span_list *list, tri_span *span);
 tri_span *tri_span_pop(tri_span_list *list);
@@ -63,17 +66,16 @@ TRI_INLINE tri_span *tri_span_of(uintptr_t address) {
 }
 
 TRI_INLINE bool tri_slot_is_allocated(uintptr_t start) {
-  return atomic_load_explicit(&tri_arena_bits(start)->alloc[tri_bit_word(start)], memory_order_relaxed) &
-         tri_bit_mask(start);
+  return atomic_load_explicit(&tri_arena_bits(start)->alloc, memory_order_relaxed) & tri_bit_mask(start);
 }
 
 /* Words of bitmap the span has, and where word i is. */
 TRI_INLINE size_t tri_span_words(const tri_span *span) { return span->page_count * TRI_WORDS_PER_PAGE; }
 TRI_INLINE _Atomic(uint64_t) *tri_span_alloc_word(const tri_span *span, size_t word) {
-  return &tri_arena_bits(span->start)[word / TRI_WORDS_PER_PAGE].alloc[word % TRI_WORDS_PER_PAGE];
+  return &tri_arena_bits(span->start)[word].alloc;
 }
 TRI_INLINE _Atomic(uint64_t) *tri_span_mark_word(const tri_span *span, size_t word) {
-  return &tri_arena_bits(span->start)[word / TRI_WORDS_PER_PAGE].mark[word % TRI_WORDS_PER_PAGE];
+  return &tri_arena_bits(span->start)[word].mark;
 }
 
 /* Objects allocated by the bits. */

@@ -1,6 +1,6 @@
 /* dirty.h - the dirty-page provider: which pages were written since they were armed.
  *
- * The concurrent collector's eyes (docs/design/dirty.md). One provider is chosen at run time: userfaultfd WP_ASYNC with
+ * The concurrent collector's eyes. One provider is chosen at run time: userfaultfd WP_ASYNC with
  * PAGEMAP_SCAN (Linux 6.7), soft-dirty (where configured), or none. Own constants: older headers lack them. A page
  * that cannot be answered for is reported dirty, never clean; one that holds no memory yet is not reported.
  *

@@ -6,14 +6,12 @@
  * its Documentation/admin-guide/mm/pagemap.rst and userfaultfd.rst. Rules, each learned by trying:
  *
  * - PM_SCAN_CHECK_WPASYNC always. Without it memory that is not registered reads as clean. With it the call fails with
- * EPERM,
- *   possibly after pages before the fault were armed again: so all that the call was asked about counts as dirty.
+ *   EPERM, possibly after pages before the fault were armed again: so all that the call was asked about is dirty.
  * - Only pages that hold memory are asked for, and so only they are armed: UFFDIO_WRITEPROTECT would build page tables
- * for
- *   the rest. A page that comes to life later is unprotected, hence dirty.
- * - A call holds mmap_lock, so it is given at most TRI_WP_SLICE. - When the program has closed our descriptors, the
- * calls fail, or are refused by whatever file has the number now; closing
- *   the userfaultfd also removes all protection. Either way all is dirty.
+ *   for the rest. A page that comes to life later is unprotected, hence dirty.
+ * - A call holds mmap_lock, so it is given at most TRI_WP_SLICE.
+ * - When the program has closed our descriptors, the calls fail, or are refused by whatever file has the number now;
+ *   closing the userfaultfd also removes all protection. Either way all is dirty.
  *
  * The constants are our own: the headers of systems in use lack them, while their kernels have the calls. Takes no
  * lock. */

@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -28,6 +29,12 @@ enum {
 /* ---- memory ---- */
 
 size_t tri_os_page_size(void) { return (size_t)sysconf(_SC_PAGESIZE); }
+
+size_t tri_os_address_limit(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return 0;
+  return (size_t)limit.rlim_cur;
+}
 
 void *tri_os_reserve(size_t size, size_t alignment) {
   size_t page = tri_os_page_size();
@@ -76,18 +83,33 @@ static bool tri_mapping_read(tri_proc_file *file, tri_os_mapping *mapping) {
   return tri_proc_skip(file, '\n');
 }
 
-bool tri_os_find_mapping(uintptr_t address, tri_os_mapping *mapping) {
+bool tri_os_visit_mappings(bool (*visit)(void *argument, const tri_os_mapping *mapping), void *argument) {
   tri_proc_file file;
+  tri_os_mapping mapping = {0};
   if (!tri_proc_open(&file, "/proc/thread-self/maps")) return false;
-  bool found = false;
-  uintptr_t below = 0;
-  while (!found && tri_mapping_read(&file, mapping) && mapping->low <= address) {
-    found = address < mapping->high;
-    mapping->below = below;
-    below = mapping->high;
-  }
+  for (bool more = true; more && tri_mapping_read(&file, &mapping); mapping.below = mapping.high)
+    more = visit(argument, &mapping);
   tri_proc_close(&file);
-  return found;
+  return true;
+}
+
+typedef struct tri_mapping_search {
+  uintptr_t address;
+  tri_os_mapping *found; /* its high is 0 until then */
+} tri_mapping_search;
+
+static bool tri_mapping_compare(void *argument, const tri_os_mapping *mapping) {
+  tri_mapping_search *search = argument;
+  if (search->address >= mapping->low && search->address < mapping->high) *search->found = *mapping;
+  return search->address >= mapping->high;
+}
+
+bool tri_os_find_mapping(uintptr_t address, tri_os_mapping *mapping) {
+  tri_mapping_search search = {.address = address, .found = mapping};
+  mapping->high = 0;
+  if (!tri_os_visit_mappings(tri_mapping_compare, &search)) return false;
+  errno = EFAULT;
+  return mapping->high != 0;
 }
 
 /* ---- time ---- */
@@ -129,8 +151,10 @@ static struct timespec tri_timespec(uint64_t duration) {
 }
 
 void tri_os_wait(_Atomic(uint32_t) *word, uint32_t expected, uint64_t timeout) {
+  int saved_errno = errno;
   struct timespec limit = tri_timespec(timeout);
   syscall(SYS_futex, word, TRI_FUTEX_WAIT_PRIVATE, expected, timeout ? &limit : NULL, NULL, 0);
+  errno = saved_errno;
 }
 
 void tri_os_wake(_Atomic(uint32_t) *word, int count) {

@@ -168,8 +168,10 @@ int tri_os_tasks(int *ids, int capacity) {
       count++;
     }
   }
+  int error = errno;
   syscall(SYS_close, directory);
-  return count;
+  errno = error;
+  return got < 0 ? 0 : count;
 }
 
 static bool tri_task_open(tri_proc_file *file, int id, const char *name) {
@@ -184,8 +186,8 @@ static bool tri_task_state(int id, char *state, uint64_t *flags) {
   tri_proc_file file;
   if (!tri_task_open(&file, id, "stat")) return false;
   size_t end = 0;
-  int got =
-      tri_proc_next(&file); /* fills the buffer with the start of the line: the id and a name of at most 64 bytes */
+  /* Fills the buffer with the start of the line: the id and a name of at most 64 bytes. */
+  int got = tri_proc_next(&file);
   for (size_t i = 0; got >= 0 && i < file.length; i++) end = file.buffer[i] == ')' ? i + 1 : end;
   file.next = end;
   bool found = end > 0 && tri_proc_skip(&file, ' ');
@@ -197,11 +199,19 @@ static bool tri_task_state(int id, char *state, uint64_t *flags) {
   return found;
 }
 
-bool tri_os_task_is_kernel(int id) {
+/* What to answer for a task of which a file could not be read. A signal 0 only asks whether it is there. */
+static tri_os_answer tri_task_unread(int id) {
+  int error = errno;
+  bool gone = tri_os_signal_thread(id, 0) != 0;
+  errno = error;
+  return gone ? TRI_OS_NO : TRI_OS_UNKNOWN;
+}
+
+tri_os_answer tri_os_task_is_kernel(int id) {
   char state;
   uint64_t flags;
-  if (!tri_task_state(id, &state, &flags)) return false;
-  return (flags & (TRI_TASK_IO_WORKER | TRI_TASK_USER_WORKER)) != 0 || state == 'Z' || state == 'X';
+  if (!tri_task_state(id, &state, &flags)) return tri_task_unread(id);
+  return (flags & (TRI_TASK_IO_WORKER | TRI_TASK_USER_WORKER)) || state == 'Z' || state == 'X' ? TRI_OS_YES : TRI_OS_NO;
 }
 
 /* Passes to the text behind label, which begins with a newline: no other character of it may be one. */
@@ -217,13 +227,14 @@ static bool tri_proc_find(tri_proc_file *file, const char *label) {
   return *next == 0;
 }
 
-bool tri_os_task_blocks(int id, int signal) {
+tri_os_answer tri_os_task_blocks(int id, int signal) {
   tri_proc_file file;
   uint64_t blocked;
-  if (!tri_task_open(&file, id, "status")) return false;
+  if (!tri_task_open(&file, id, "status")) return tri_task_unread(id);
   bool found = tri_proc_find(&file, "\nSigBlk:\t") && tri_proc_number(&file, 16, &blocked) == '\n';
   tri_proc_close(&file);
-  return found && (blocked & tri_signal_bit(signal)) != 0;
+  if (!found) return tri_task_unread(id);
+  return blocked & tri_signal_bit(signal) ? TRI_OS_YES : TRI_OS_NO;
 }
 
 int tri_os_signal_thread(int id, int signal) {
@@ -260,10 +271,11 @@ static bool tri_thread_stack(uintptr_t *low, uintptr_t *high) {
   return found;
 }
 
+/* The only thread of a fork's child has the main one's id whatever its stack, so it is the stack that tells. */
 bool tri_os_stack_bounds(uintptr_t *low, uintptr_t *high) {
-  /* Which thread is the main one is told by the stack it runs on: in the child of a fork the ids say nothing. */
   uintptr_t here = (uintptr_t)__builtin_frame_address(0);
-  if (tri_os_main_stack(low, high) && here >= *low && here < *high) return true;
+  bool may_be_main = tri_os_thread_id() == tri_os_process_id();
+  if (may_be_main && tri_os_main_stack(low, high) && here >= *low && here < *high) return true;
   return tri_thread_stack(low, high) && here >= *low && here < *high;
 }
 
@@ -312,6 +324,16 @@ bool tri_os_install_handler(int signal, tri_os_handler *handler, struct sigactio
         .sa_restorer = old.restorer,
     };
   return true;
+}
+
+uint64_t tri_os_block_signals(void) {
+  uint64_t blocked = tri_signals_blocked(), previous = 0;
+  syscall(SYS_rt_sigprocmask, SIG_BLOCK, &blocked, &previous, TRI_SIGNAL_SET_BYTES);
+  return previous;
+}
+
+void tri_os_unblock_signals(uint64_t mask) {
+  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, TRI_SIGNAL_SET_BYTES);
 }
 
 uintptr_t tri_os_context_sp(const void *context) {

@@ -16,6 +16,9 @@
 /* The system's page size (4 KiB mostly). */
 size_t tri_os_page_size(void);
 
+/* The most address space the process may have (RLIMIT_AS); 0: as much as there is. */
+size_t tri_os_address_limit(void);
+
 /* Reserves address space without access, aligned to a power of two; NULL when refused. No memory is promised. */
 void *tri_os_reserve(size_t size, size_t alignment);
 void tri_os_unreserve(void *start, size_t size);
@@ -39,6 +42,10 @@ typedef struct tri_os_mapping {
 } tri_os_mapping;
 bool tri_os_find_mapping(uintptr_t address, tri_os_mapping *mapping);
 
+/* Shows every mapping in ascending order, until visit returns false. False, with errno, when they cannot be read. After
+ * a find_mapping that returned false, errno is EFAULT when they could be, and address is in none. Async-signal-safe. */
+bool tri_os_visit_mappings(bool (*visit)(void *argument, const tri_os_mapping *mapping), void *argument);
+
 /* ---- time ---- */
 
 uint64_t tri_os_now(void);         /* monotonic */
@@ -49,7 +56,8 @@ int tri_os_processors(void);       /* that this process may use; at least 1; cac
 
 /* ---- waiting (futex) ---- */
 
-/* Sleeps while *word == expected, until woken, a signal, or timeout (0 = none). Spurious returns are possible. */
+/* Sleeps while *word == expected, until woken, a signal, or timeout (0 = none). Spurious returns are possible. Keeps
+ * errno: locks are waited for in calls that succeed. */
 void tri_os_wait(_Atomic(uint32_t) *word, uint32_t expected, uint64_t timeout);
 void tri_os_wake(_Atomic(uint32_t) *word, int count);
 void tri_os_yield(void);
@@ -72,23 +80,25 @@ int tri_os_process_id(void);
  * faulting instruction raises and those the C library keeps for itself. Returns its id once it runs; 0 when refused. */
 int tri_os_thread_start(void (*run)(void *), void *argument, const char *name);
 
-/* How many tasks the process has (one stat), and their ids: returns the number there are, fills at most capacity. 0
- * when /proc cannot be read. While threads start and end a listing may miss some: it is sure when no other follows it
- * that differs. */
+/* How many tasks the process has (one stat), and their ids: returns the number there are, fills at most capacity. 0,
+ * with errno, when /proc cannot be read (a listing needs a file descriptor). While threads start and end a listing may
+ * miss some: it is sure when no other follows it that differs. */
 int tri_os_task_count(void);
 int tri_os_tasks(int *ids, int capacity);
 
 /* A task that is a kernel worker (io_uring), or one that has ended and is still listed (a main thread after
- * pthread_exit), runs no user code and answers no signal. */
-bool tri_os_task_is_kernel(int id);
+ * pthread_exit), runs no user code and answers no signal. No: also when there is no such task; unknown, with errno:
+ * /proc cannot be read. */
+typedef enum tri_os_answer { TRI_OS_NO, TRI_OS_YES, TRI_OS_UNKNOWN } tri_os_answer;
+tri_os_answer tri_os_task_is_kernel(int id);
 /* Whether the task blocks the signal, by /proc/self/task/ID/status. */
-bool tri_os_task_blocks(int id, int signal);
+tri_os_answer tri_os_task_blocks(int id, int signal);
 
 /* Sends a signal to a thread of this process. 0, or an errno (ESRCH: it is gone). */
 int tri_os_signal_thread(int id, int signal);
 
 /* Bounds of the calling thread's stack as the system made it: the whole stack for the main thread up to its limit.
- * Not async-signal-safe (pthread_getattr_np); false when unknown. */
+ * Reads the mappings for the main thread alone. Not async-signal-safe (pthread_getattr_np); false when unknown. */
 bool tri_os_stack_bounds(uintptr_t *low, uintptr_t *high);
 
 /* The main thread's stack. Async-signal-safe. */
@@ -100,6 +110,11 @@ uintptr_t tri_os_thread_pointer(void);
 /* ---- signals ---- */
 
 typedef void tri_os_handler(int signal, siginfo_t *info, void *context);
+
+/* Blocks every signal in the calling thread but those that a faulting instruction raises; returns the mask there was,
+ * for unblock. Beneath what is interposed: the stop signal too. Async-signal-safe. */
+uint64_t tri_os_block_signals(void);
+void tri_os_unblock_signals(uint64_t mask);
 
 /* Installs a handler with SA_SIGINFO | SA_RESTART, bypassing interposed and sanitizer-wrapped sigaction. */
 bool tri_os_install_handler(int signal, tri_os_handler *handler, struct sigaction *previous);

@@ -1,7 +1,8 @@
 /* prof/memstats.c - runtime/mstats.go's figures from ours.
  *
  * Objects: claimed slots less those that wait in caches, less freed ones. Bytes follow from objects by class. Sys parts
- * are the committed sizes of the regions (heap/region.h), so they add up by construction. */
+ * are the committed sizes of the regions (heap/region.h), so they add up by construction. Locks, one after the other:
+ * TRI_RANK_REGISTRY, TRI_RANK_PAGES, TRI_RANK_CYCLE. */
 #include "prof/memstats.h"
 
 #include <string.h>
@@ -12,33 +13,29 @@
 #include "heap/span.h"
 
 /* Counters of running threads are read one after another: an object may be counted as freed that was not yet there when
- * allocations were counted. Never more of those than of these. */
+ * allocations were counted. So that no difference wraps around, as many count as allocated. */
 static void settle(uint64_t *allocated, const uint64_t *freed) {
   if (*allocated < *freed) *allocated = *freed;
 }
 
-static void collect_counts(tri_counts *sum) {
+/* Returns how many caches there are. */
+static size_t sum_counts(tri_counts *sum) {
+  size_t caches = 0;
   memset(sum, 0, sizeof *sum);
   tri_threads_lock();
   tri_counts_add(sum);
-  for (tri_thread *thread = tri_threads_first(); thread; thread = thread->next)
+  for (tri_thread *thread = tri_threads_first(); thread; thread = thread->next, caches++)
     tri_cache_counts_add(&thread->cache, sum);
   tri_threads_unlock();
   for (int i = 0; i < TRI_CLASS_COUNT; i++) settle(&sum->allocated[i], &sum->freed[i]);
   settle(&sum->large_allocated_bytes, &sum->large_freed_bytes);
-}
-
-static size_t count_caches(void) {
-  size_t count = 0;
-  tri_threads_lock();
-  for (tri_thread *thread = tri_threads_first(); thread; thread = thread->next) count++;
-  tri_threads_unlock();
-  return count;
+  return caches;
 }
 
 static void fill_objects(tri_memstats *stats) {
+  _Static_assert(TRI_BY_SIZE_COUNT >= (int)TRI_CLASS_COUNT, "BySize has an entry for each class");
   tri_counts counts;
-  collect_counts(&counts);
+  stats->MCacheInuse = sum_counts(&counts) * sizeof(tri_thread);
   uint64_t allocated = counts.large_allocated_bytes, freed = counts.large_freed_bytes;
   stats->Mallocs = counts.allocated[0] + counts.tiny;
   stats->Frees = counts.freed[0] + counts.tiny;
@@ -76,6 +73,7 @@ static void fill_collections(tri_memstats *stats) {
   stats->NextGC = history.goal == PTRDIFF_MAX ? UINT64_MAX : history.goal;
   stats->LastGC = history.last_end;
   stats->PauseTotalNs = history.stop_total;
+  _Static_assert(sizeof stats->PauseNs == sizeof history.pauses, "both keep as many pauses");
   memcpy(stats->PauseNs, history.pauses, sizeof stats->PauseNs);
   memcpy(stats->PauseEnd, history.pause_ends, sizeof stats->PauseEnd);
   stats->NumGC = history.count;
@@ -89,7 +87,6 @@ static void fill_collections(tri_memstats *stats) {
 void tri_memstats_collect(tri_memstats *stats) {
   memset(stats, 0, sizeof *stats);
   fill_objects(stats);
-  stats->MCacheInuse = count_caches() * sizeof(tri_thread);
   tri_thread *self = tri_thread_self();
   if (self) {
     tri_cache_defer(&self->cache);

@@ -46,6 +46,14 @@ static_libs=$(pkg-config --static --libs tricolor | sed 's/-ltricolor/-l:libtric
 if loads_shared "$work/static"; then fail "the static program loads libtricolor.so"; fi
 "$work/static"
 
+echo "without a loader, refused by the linker or at the start"
+# shellcheck disable=SC2046,SC2086
+if "$compiler" -O2 -static "$here/program.c" -o "$work/alone" $(pkg-config --cflags tricolor) $static_libs \
+    2>"$work/log"; then
+  if "$work/alone" 2>"$work/log"; then fail "a program linked with -static runs"; fi
+  grep -q "linked with -static" "$work/log" || fail "a program linked with -static is not told why it fails"
+fi
+
 echo "find_package, both"
 if ! { cmake -S "$here" -B "$work/build" -DCMAKE_C_COMPILER="$compiler" -DCMAKE_PREFIX_PATH="$prefix" \
          -DWANTED_VERSION="$version" && cmake --build "$work/build"; } >"$work/log" 2>&1; then

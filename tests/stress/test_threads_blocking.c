@@ -10,16 +10,21 @@
 
 #include <cmocka.h>
 
+#include <aio.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/msg.h>
 #include <sys/select.h>
 #include <sys/sem.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <threads.h>
@@ -30,6 +35,8 @@
 
 int __poll_chk(struct pollfd *events, nfds_t count, int timeout, size_t room);
 int __ppoll_chk(struct pollfd *events, nfds_t count, const struct timespec *timeout, const sigset_t *mask, size_t room);
+int __xpg_sigpause(int signal_);
+int masked_sigpause(int mask) __asm__("sigpause");
 ssize_t __read_chk(int fd, void *buffer, size_t size, size_t room);
 ssize_t __recv_chk(int fd, void *buffer, size_t size, size_t room, int flags);
 ssize_t __recvfrom_chk(int fd, void *buffer, size_t size, size_t room, int flags, struct sockaddr *address,
@@ -85,6 +92,18 @@ static bool by_read_chk(void) { return got_byte(__read_chk(pair[0], &byte, 1, 1)
 static bool by_readv(void) {
   struct iovec part = {&byte, 1};
   return got_byte(readv(pair[0], &part, 1));
+}
+static bool by_preadv2(void) {
+  struct iovec part = {&byte, 1};
+  return got_byte(preadv2(pair[0], &part, 1, -1, 0));
+}
+static bool by_preadv64v2(void) {
+  struct iovec part = {&byte, 1};
+  return got_byte(preadv64v2(pair[0], &part, 1, -1, 0));
+}
+static bool by_splice(void) {
+  int ends[2];
+  return pipe(ends) == 0 && splice(pair[0], NULL, ends[1], NULL, 1, 0) == 1 && got_byte(read(ends[0], &byte, 1));
 }
 static bool by_recv(void) { return got_byte(recv(pair[0], &byte, 1, 0)); }
 static bool by_recv_chk(void) { return got_byte(__recv_chk(pair[0], &byte, 1, 1, 0)); }
@@ -226,6 +245,18 @@ static bool by_sigtimedwait(void) {
   return sigtimedwait(&set, NULL, &while_) == SIGUSR1;
 }
 
+/* A program that reads from the socket. */
+static const char *reader(void) {
+  static char command[64];
+  snprintf(command, sizeof command, "head -c 1 <&%d >&2 2>/dev/null", pair[0]);
+  return command;
+}
+static bool by_system(void) { return system(reader()) == 0; }
+static bool by_pclose(void) {
+  FILE *stream = popen(reader(), "w");
+  return stream && pclose(stream) == 0;
+}
+
 typedef struct call {
   const char *name;
   bool (*made)(void);
@@ -236,6 +267,9 @@ static const call calls[] = {
     {"read", by_read, false},
     {"__read_chk", by_read_chk, false},
     {"readv", by_readv, false},
+    {"preadv2", by_preadv2, false},
+    {"preadv64v2", by_preadv64v2, false},
+    {"splice", by_splice, false},
     {"recv", by_recv, false},
     {"__recv_chk", by_recv_chk, false},
     {"recvfrom", by_recvfrom, false},
@@ -271,6 +305,8 @@ static const call calls[] = {
     {"sigwait", by_sigwait, true},
     {"sigwaitinfo", by_sigwaitinfo, true},
     {"sigtimedwait", by_sigtimedwait, true},
+    {"system", by_system, false},
+    {"pclose", by_pclose, false},
 };
 enum { CALLS = sizeof calls / sizeof calls[0] };
 
@@ -364,6 +400,98 @@ static void run_call(void *argument) {
 static void test_no_signal_is_needed(void **state) {
   (void)state;
   for (int i = 0; i < CALLS; i++) in_child(run_call, (void *)(uintptr_t)&calls[i]);
+}
+
+/* ---- starting a program, which waits for what the child opens ---- */
+
+typedef int spawn(pid_t *, const char *, const posix_spawn_file_actions_t *, const posix_spawnattr_t *, char *const *,
+                  char *const *);
+
+static char folder[] = P_tmpdir "/tricolor-XXXXXX", fifos[2][sizeof folder + 8];
+extern char **environ;
+
+static void *spawn_one(void *how) {
+  posix_spawn_file_actions_t actions;
+  char name[] = "true", *arguments[] = {name, NULL};
+  pid_t child;
+  CHILD_CHECK(posix_spawn_file_actions_init(&actions) == 0);
+  for (int i = 0; i < 2; i++)
+    CHILD_CHECK(posix_spawn_file_actions_addopen(&actions, 50 + i, fifos[i], O_RDONLY, 0) == 0);
+  CHILD_CHECK((*(spawn *const *)how)(&child, "/bin/true", &actions, NULL, arguments, environ) == 0);
+  CHILD_CHECK(posix_spawn_file_actions_destroy(&actions) == 0);
+  CHILD_CHECK(waitpid(child, NULL, 0) == child);
+  return NULL;
+}
+
+/* A FIFO can be opened for writing, without waiting, when there is a reader. The child has then done with the first and
+ * not with the second. */
+static void run_spawn(void *how) {
+  pthread_t thread;
+  int first, second;
+  start_heap();
+  CHILD_CHECK(mkdtemp(folder));
+  for (int i = 0; i < 2; i++) {
+    snprintf(fifos[i], sizeof fifos[i], "%s/%d", folder, i);
+    CHILD_CHECK(mkfifo(fifos[i], 0600) == 0);
+  }
+  CHILD_CHECK(pthread_create(&thread, NULL, spawn_one, how) == 0);
+  while ((first = open(fifos[0], O_WRONLY | O_NONBLOCK)) < 0) sched_yield();
+  uint32_t before = collections();
+  for (int i = 0; i < 5; i++) tri_gc();
+  uint32_t after = collections();
+  CHILD_CHECK((second = open(fifos[1], O_WRONLY)) >= 0);
+  CHILD_CHECK(pthread_join(thread, NULL) == 0);
+  for (int i = 0; i < 2; i++) CHILD_CHECK(unlink(fifos[i]) == 0);
+  CHILD_CHECK(rmdir(folder) == 0 && close(first) == 0 && close(second) == 0);
+  CHILD_CHECK(after == before + 5);
+}
+
+static void test_programs_are_started_in_regions(void **state) {
+  (void)state;
+  spawn *both[] = {posix_spawn, posix_spawnp};
+  for (int i = 0; i < 2; i++) in_child(run_spawn, &both[i]);
+}
+
+/* ---- asynchronous input: its threads cannot be stopped, but who waits for them sees nothing of the attempt ---- */
+
+static struct aiocb request;
+
+static void *suspend_for_request(void *unused) {
+  const struct aiocb *const list[] = {&request};
+  atomic_store(&caller_id, thread_id());
+  if (aio_suspend(list, 1, NULL) != 0) child_fail("aio_suspend: errno %d", errno);
+  CHILD_CHECK(aio_error(&request) == 0 && got_byte(aio_return(&request)));
+  return unused;
+}
+
+static void *list_request(void *unused) {
+  struct aiocb *const list[] = {NULL, &request};
+  atomic_store(&caller_id, thread_id());
+  request.aio_lio_opcode = LIO_READ;
+  if (lio_listio(LIO_WAIT, list, 2, NULL) != 0) child_fail("lio_listio: errno %d", errno);
+  CHILD_CHECK(aio_error(&request) == 0 && got_byte(aio_return(&request)));
+  return unused;
+}
+
+static void run_request(void *how) {
+  void *(*wait_for_it)(void *) = *(void *(**)(void *))how;
+  pthread_t thread;
+  start_heap();
+  prepare_calls();
+  request = (struct aiocb){.aio_fildes = pair[0], .aio_buf = &byte, .aio_nbytes = 1};
+  if (wait_for_it == suspend_for_request) CHILD_CHECK(aio_read(&request) == 0);
+  CHILD_CHECK(pthread_create(&thread, NULL, wait_for_it, NULL) == 0);
+  while (!atomic_load(&caller_id)) sched_yield();
+  await_asleep(atomic_load(&caller_id));
+  tri_gc();
+  CHILD_CHECK(write(pair[1], "x", 1) == 1);
+  CHILD_CHECK(pthread_join(thread, NULL) == 0);
+}
+
+static void test_requests_are_waited_for(void **state) {
+  (void)state;
+  void *(*both[])(void *) = {suspend_for_request, list_request};
+  for (int i = 0; i < 2; i++) in_child(run_request, &both[i]);
 }
 
 /* The same for the region by hand, around a loop that makes no call at all; and a thread outside of any region cannot
@@ -557,6 +685,8 @@ static bool interrupted_sigsuspend(void) {
   sigemptyset(&none);
   return sigsuspend(&none) == -1 && errno == EINTR;
 }
+static bool interrupted_sigpause(void) { return __xpg_sigpause(SIGUSR2) == -1 && errno == EINTR; }
+static bool interrupted_masked_sigpause(void) { return masked_sigpause(1 << (SIGUSR2 - 1)) == -1 && errno == EINTR; }
 static bool interrupted_sigwaitinfo(void) {
   sigset_t set;
   sigemptyset(&set);
@@ -565,9 +695,9 @@ static bool interrupted_sigwaitinfo(void) {
 }
 
 static bool (*const interruptions[])(void) = {
-    interrupted_poll,       interrupted_read,       interrupted_nanosleep, interrupted_clock_nanosleep,
-    interrupted_sleep,      interrupted_epoll_wait, interrupted_sem_wait,  interrupted_pause,
-    interrupted_sigsuspend, interrupted_sigwaitinfo};
+    interrupted_poll,       interrupted_read,       interrupted_nanosleep,       interrupted_clock_nanosleep,
+    interrupted_sleep,      interrupted_epoll_wait, interrupted_sem_wait,        interrupted_pause,
+    interrupted_sigsuspend, interrupted_sigpause,   interrupted_masked_sigpause, interrupted_sigwaitinfo};
 enum { INTERRUPTIONS = sizeof interruptions / sizeof interruptions[0], ROUNDS = 20 };
 
 static void *be_interrupted(void *index) {
@@ -766,6 +896,8 @@ static void test_cancelled_in_a_region(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_no_signal_is_needed),
+      cmocka_unit_test(test_programs_are_started_in_regions),
+      cmocka_unit_test(test_requests_are_waited_for),
       cmocka_unit_test(test_region_by_hand),
       cmocka_unit_test(test_sleeps_see_nothing_of_collections),
       cmocka_unit_test(test_the_programs_signals_interrupt),

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <link.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -87,7 +88,8 @@ static void live_as_child(const tree *inherited) {
   tree_check(inherited, DEPTH);
 }
 
-/* Not under sanitizers: ASan takes the stacks of the threads that are no more, which new threads get, for in use still. */
+/* Not under sanitizers: ASan takes the stacks of the threads that are no more, which new threads get, for in use
+ * still. */
 static void live_with_threads(const tree *inherited) {
   pthread_t thread;
   CHILD_CHECK(pthread_create(&thread, NULL, work_on, NULL) == 0);
@@ -229,12 +231,58 @@ static void test_fork_before_the_heap(void **state) {
   in_child(run_early_fork, NULL);
 }
 
+/* ---- with the loader's lock in hand ---- */
+
+static _Atomic(int) collector_id;
+
+static void *collect_once(void *unused) {
+  atomic_store(&collector_id, thread_id());
+  tri_gc();
+  return unused;
+}
+
+/* The collector waits for the loader's lock, and the fork for the collector. The child can collect no more: it could
+ * not do anything else with the loader either. */
+static int fork_in_callback(struct dl_phdr_info *info, size_t size, void *raw) {
+  pthread_t *collector = raw;
+  (void)info, (void)size;
+  CHILD_CHECK(pthread_create(collector, NULL, collect_once, NULL) == 0);
+  while (!atomic_load(&collector_id)) sched_yield();
+  await_asleep(atomic_load(&collector_id));
+  pid_t child = fork();
+  CHILD_CHECK(child >= 0);
+  if (child == 0) {
+    work_a_little();
+    tri_gc();
+    tree_check(kept, DEPTH);
+    _exit(0);
+  }
+  await_child(child);
+  return 1;
+}
+
+static void run_fork_in_callback(void *unused) {
+  pthread_t collector;
+  (void)unused;
+  kept = tree_new(DEPTH);
+  dl_iterate_phdr(fork_in_callback, &collector);
+  CHILD_CHECK(pthread_join(collector, NULL) == 0);
+  uint32_t before = collections();
+  tri_gc();
+  CHILD_CHECK(collections() == before + 1);
+  tree_check(kept, DEPTH);
+}
+
+static void test_fork_with_the_loaders_lock(void **state) {
+  (void)state;
+  in_child(run_fork_in_callback, NULL);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_fork_before_the_heap),
-      cmocka_unit_test(test_forks_among_allocating_threads),
-      cmocka_unit_test(test_forks_in_several_threads),
-      cmocka_unit_test(test_the_programs_handlers_may_allocate),
+      cmocka_unit_test(test_fork_before_the_heap),       cmocka_unit_test(test_forks_among_allocating_threads),
+      cmocka_unit_test(test_forks_in_several_threads),   cmocka_unit_test(test_the_programs_handlers_may_allocate),
+      cmocka_unit_test(test_fork_with_the_loaders_lock),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

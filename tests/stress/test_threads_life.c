@@ -275,7 +275,7 @@ static void test_results_of_threads_from_before_the_heap(void **state) {
 
 /* ---- what a thread leaves behind ---- */
 
-enum { LISTS = 10000, LENGTH = 100 };
+enum { LISTS = 1000000, LENGTH = 2 };
 
 static void *drop_lists(void *unused) {
   node **lists = tri_alloc(LISTS * sizeof *lists);

@@ -49,9 +49,9 @@ static inline void await_asleep(int id) {
   snprintf(path, sizeof path, "/proc/self/task/%d/stat", id);
   for (;;) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    long got =
-        fd < 0 ? -1 : syscall(SYS_read, fd, text, sizeof text - 1); /* bare, as all that helps: only tests block */
-    close(fd);
+    /* Bare, as all that helps: only tests block. */
+    long got = fd < 0 ? -1 : syscall(SYS_read, fd, text, sizeof text - 1);
+    if (fd >= 0) close(fd);
     if (got > 0) {
       text[got] = 0;
       const char *end = strrchr(text, ')');

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <tricolor.h>
@@ -306,7 +307,7 @@ static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
 /* What its stack holds stays while it is in a blocking region; regions nest. */
 static void *block(void *argument) {
   void *volatile mine = tri_alloc(500);
-  *(uintptr_t *)argument = ~(uintptr_t)mine;
+  atomic_store_explicit((_Atomic(uintptr_t) *)argument, ~(uintptr_t)mine, memory_order_release);
   tri_blocking_begin();
   tri_blocking_begin();
   pthread_mutex_lock(&gate);

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <string.h>
 #include <tricolor.h>
@@ -352,6 +353,97 @@ static void test_name_counts(void **state) {
   assert_all_kept(tagged_shown); /* the second word */
 }
 
+/* ---- types that go ---- */
+
+typedef struct seen_after {
+  void *hidden;
+  void *shown;
+} seen_after;
+TRI_TYPE(seen_after, shown);
+
+PLACE(seen_after_shown, seen_after, shown)
+PLACE(seen_after_hidden, seen_after, hidden)
+/* The library's leaf is like it. */
+PLACE(leaf_shown, seen_after, shown)
+PLACE(leaf_hidden, seen_after, hidden)
+
+typedef void *leaf_maker(void);
+
+static leaf_maker *load_leaves(void **library) {
+  *library = dlopen(TEST_LIB_DIR "/lib_types.so", RTLD_NOW | RTLD_LOCAL);
+  assert_non_null(*library);
+  return (leaf_maker *)(uintptr_t)dlsym(*library, "types_make"); /* NOLINT: a function from an object pointer */
+}
+
+/* The memory of an unloaded library's types is gone: whoever looks a type up afterwards must not come by them. */
+static void test_unloading_a_library(void **state) {
+  (void)state;
+  for (int times = 0; times < 3; times++) {
+    void *library;
+    leaf_maker *make = load_leaves(&library);
+    for (int i = 0; i < 3000; i++) holders[i % COUNT] = make();
+    assert_int_equal(dlclose(library), 0);
+    assert_null(dlopen(TEST_LIB_DIR "/lib_types.so", RTLD_NOW | RTLD_NOLOAD)); /* it is not there any more */
+    assert_all_kept(leaf_shown);
+    assert_few_kept(leaf_hidden);
+    if (times == 0) MAKE_HOLDERS(seen_after); /* a site's first look */
+  }
+  MAKE_HOLDERS(seen_after);
+  assert_all_kept(seen_after_shown);
+  assert_few_kept(seen_after_hidden);
+}
+
+static void test_unregistering(void **state) {
+  (void)state;
+  static tri_type types[3];
+  for (int i = 0; i < 3; i++) {
+    types[i] = (tri_type){.name = "to go", .size = 64};
+    assert_int_equal(tri_type_unregister(&types[i]), TRI_ERR_NOT_FOUND);
+    assert_int_equal(tri_type_register(&types[i]), TRI_OK);
+  }
+  for (int i = 0; i < 3; i++) {
+    int which = (i + 1) % 3; /* from the middle, the front, and the end of the list */
+    assert_int_equal(tri_type_unregister(&types[which]), TRI_OK);
+    memset(&types[which], 0x5a, sizeof types[which]);
+    assert_int_equal(tri_type_unregister(&types[which]), TRI_ERR_NOT_FOUND);
+  }
+  MAKE_HOLDERS(with_union);
+  assert_all_kept(union_shown);
+}
+
+/* ---- one type, two descriptions ---- */
+
+static void test_two_descriptions(void **state) {
+  (void)state;
+  static char unit, other_unit;
+  static const tri_field second[] = {{8, 8}}, third[] = {{16, 8}};
+  tri_type first = {.name = "twice", .unit = &unit, .size = 24, .fields = second, .field_count = 1};
+  tri_type same = first, other_fields = first, no_fields = first, other_size = first, elsewhere = first,
+           nowhere = first;
+  other_fields.fields = third;
+  no_fields.field_count = 0;
+  other_size.size = 32;
+  other_size.fields = third;
+  elsewhere.unit = &other_unit;
+  elsewhere.fields = third;
+  nowhere.unit = NULL;
+  nowhere.fields = third;
+  assert_int_equal(tri_type_register(&first), TRI_OK);
+  assert_int_equal(tri_type_register(&same), TRI_OK);
+  assert_int_equal(tri_type_register(&other_fields), TRI_ERR_INVALID);
+  assert_int_equal(tri_type_register(&no_fields), TRI_ERR_INVALID);
+  assert_int_equal(tri_type_register(&other_size), TRI_OK);
+  assert_int_equal(tri_type_register(&elsewhere), TRI_OK);
+  assert_int_equal(tri_type_register(&nowhere), TRI_OK);
+  assert_int_equal(tri_type_unregister(&nowhere), TRI_OK);
+  assert_int_equal(tri_type_unregister(&elsewhere), TRI_OK);
+  assert_int_equal(tri_type_unregister(&other_size), TRI_OK);
+  assert_int_equal(tri_type_unregister(&no_fields), TRI_ERR_NOT_FOUND);
+  assert_int_equal(tri_type_unregister(&other_fields), TRI_ERR_NOT_FOUND);
+  assert_int_equal(tri_type_unregister(&same), TRI_OK);
+  assert_int_equal(tri_type_unregister(&first), TRI_OK);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_before_earning),
@@ -372,6 +464,9 @@ int main(void) {
       cmocka_unit_test(test_registered_at_run_time),
       cmocka_unit_test(test_malformed_types),
       cmocka_unit_test(test_name_counts),
+      cmocka_unit_test(test_unloading_a_library),
+      cmocka_unit_test(test_unregistering),
+      cmocka_unit_test(test_two_descriptions),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -41,7 +41,7 @@ static tri_cache_slot *slot_for(uint32_t bucket) { return &cache->slots[tri_cach
 /* ---- the collector ---- */
 
 static void set_mark(uintptr_t start) {
-  atomic_fetch_or(&tri_arena_bits(start)->mark[tri_bit_word(start)], tri_bit_mask(start));
+  atomic_fetch_or(&tri_arena_bits(start)->mark, tri_bit_mask(start));
 }
 
 /* The allocation bits show what was handed out and nothing else. */

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <tricolor.h>
 
+#include "heap/heap.h"
 #include "heap/layout.h"
 
 static int start_heap(void **state) {
@@ -87,6 +88,17 @@ static void test_earning(void **state) {
   assert_int_not_equal(earned[0], earned[1]);
 }
 
+/* In check mode a type is precise from its first object on. */
+static void test_earning_in_check_mode(void **state) {
+  (void)state;
+  bool final = false;
+  tri_the_heap.check = true;
+  uint32_t layout = intern(72, 0x15), size_class = tri_size_class_of(72);
+  assert_true(tri_layout_bucket(layout, size_class, 72, &final) >= TRI_BUCKET_TYPED);
+  assert_true(final);
+  tri_the_heap.check = false;
+}
+
 /* There are at most so many buckets, and so many layouts: what comes later is conservative, and says so for good. */
 static void test_caps(void **state) {
   (void)state;
@@ -122,6 +134,7 @@ int main(void) {
       cmocka_unit_test(test_long_maps),
       cmocka_unit_test(test_fixed_buckets),
       cmocka_unit_test(test_earning),
+      cmocka_unit_test(test_earning_in_check_mode),
       cmocka_unit_test(test_caps),
   };
   return cmocka_run_group_tests(tests, start_heap, NULL);

@@ -7,11 +7,13 @@
 
 #include <cmocka.h>
 
+#include <dlfcn.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 #include "base/options.h"
 
@@ -72,7 +74,11 @@ static void test_percent(void **state) {
   assert_int_equal(read_with("GOGC", "50").gc_percent, 70);
   assert_bad("GOGC", "2147483648");
   assert_bad("GOGC", "-2");
-  assert_bad("GOGC", "");
+  unsetenv("TRICOLOR_GC_PERCENT");
+  assert_int_equal(read_with("GOGC", "").gc_percent, 100); /* as in Go */
+  setenv("GOGC", "50", 1);
+  assert_int_equal(read_with("TRICOLOR_GC_PERCENT", "").gc_percent, 50);
+  unsetenv("GOGC");
   assert_bad("GOGC", "5%");
   assert_bad("GOGC", " 5");
 }
@@ -109,6 +115,43 @@ static void test_numbers(void **state) {
   assert_bad("TRICOLOR_GC_THREADS", "65");
   assert_bad("TRICOLOR_SIGNAL", "0");
   assert_bad("TRICOLOR_SIGNAL", "65");
+}
+
+/* Threads cannot be stopped by those that cannot be caught, mean a fault, or are the C library's. */
+static void test_signals(void **state) {
+  (void)state;
+  static const int taken[] = {SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT, 32, 33};
+  for (int number = 1; number <= 64; number++) {
+    bool is_taken = false;
+    char value[8];
+    snprintf(value, sizeof value, "%d", number);
+    for (size_t i = 0; i < sizeof taken / sizeof *taken; i++) is_taken |= taken[i] == number;
+    if (is_taken)
+      assert_bad("TRICOLOR_SIGNAL", value);
+    else
+      assert_int_equal(read_with("TRICOLOR_SIGNAL", value).signal, number);
+  }
+}
+
+/* ---- set-user-ID programs ---- */
+
+static bool is_secure;
+
+/* In place of the C library's, which the library would ask. */
+unsigned long getauxval(unsigned long type) {
+  unsigned long (*real)(unsigned long) = (unsigned long (*)(unsigned long))(uintptr_t)dlsym(RTLD_NEXT, "getauxval");
+  return type == AT_SECURE && is_secure ? 1 : real(type);
+}
+
+/* Whoever starts one must not be able to keep it from starting. */
+static void test_unknown_variables_of_secure_programs(void **state) {
+  (void)state;
+  setenv("TRICOLOR_MISSPELT", "1", 1);
+  is_secure = true;
+  (void)read_good();
+  is_secure = false;
+  tri_settings settings;
+  assert_false(tri_settings_read(&settings));
 }
 
 static void test_lists(void **state) {
@@ -180,6 +223,8 @@ int main(void) {
       cmocka_unit_test_setup(test_percent, clear_environment),
       cmocka_unit_test_setup(test_sizes, clear_environment),
       cmocka_unit_test_setup(test_numbers, clear_environment),
+      cmocka_unit_test_setup(test_signals, clear_environment),
+      cmocka_unit_test_setup(test_unknown_variables_of_secure_programs, clear_environment),
       cmocka_unit_test_setup(test_lists, clear_environment),
       cmocka_unit_test_setup(test_bad_lists, clear_environment),
       cmocka_unit_test_setup(test_the_rest_of_a_bad_list, clear_environment),

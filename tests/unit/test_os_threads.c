@@ -271,7 +271,7 @@ static void test_kernel_worker(void **state) {
   int ids[16], workers = 0;
   int count = tri_os_tasks(ids, 16);
   assert_int_equal(count, before + 1);
-  for (int i = 0; i < count; i++) workers += tri_os_task_is_kernel(ids[i]);
+  for (int i = 0; i < count; i++) workers += tri_os_task_is_kernel(ids[i]) == TRI_OS_YES;
   assert_int_equal(workers, 1);
   close(ring);
   while (tri_os_task_count() != before) tri_os_yield();

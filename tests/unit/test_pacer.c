@@ -30,6 +30,17 @@ static void test_never_below_the_minimum(void **state) {
   assert_int_equal(tri_pacer_goal(100 * TRI_MIB, 0, 0, 0), 100 * TRI_MIB);
 }
 
+/* Go's heapMinimum: 4 MiB * GOGC / 100, in this order. */
+static void test_the_minimum_is_exact(void **state) {
+  (void)state;
+  assert_int_equal(tri_pacer_goal(0, 0, 0, 100), 4 * TRI_MIB);
+  assert_int_equal(tri_pacer_goal(0, 0, 0, 50), 2 * TRI_MIB);
+  assert_int_equal(tri_pacer_goal(0, 0, 0, 1), 41943);
+  assert_int_equal(tri_pacer_goal(0, 0, 0, 33), 1384120);
+  assert_int_equal(tri_pacer_goal(0, 0, 0, 150), 6 * TRI_MIB);
+  assert_int_equal(tri_pacer_goal(0, 0, 0, INT32_MAX), 90071992505466);
+}
+
 static void test_off(void **state) {
   (void)state;
   assert_int_equal(tri_pacer_goal(100, 0, 0, -1), PTRDIFF_MAX);
@@ -54,6 +65,7 @@ int main(void) {
       cmocka_unit_test(test_goal_grows_by_the_percentage),
       cmocka_unit_test(test_roots_count_as_live),
       cmocka_unit_test(test_never_below_the_minimum),
+      cmocka_unit_test(test_the_minimum_is_exact),
       cmocka_unit_test(test_off),
       cmocka_unit_test(test_no_overflow),
   };

@@ -34,21 +34,20 @@ static tri_span_request request_of(uint32_t class, bool noscan) {
 static uintptr_t slot_of(const tri_span *span, uint32_t index) { return span->start + index * span->slot_size; }
 
 static bool is_marked(uintptr_t start) {
-  return atomic_load(&tri_arena_bits(start)->mark[tri_bit_word(start)]) & tri_bit_mask(start);
+  return atomic_load(&tri_arena_bits(start)->mark) & tri_bit_mask(start);
 }
 
 static void set_alloc(uintptr_t start) {
-  atomic_fetch_or(&tri_arena_bits(start)->alloc[tri_bit_word(start)], tri_bit_mask(start));
+  atomic_fetch_or(&tri_arena_bits(start)->alloc, tri_bit_mask(start));
 }
 
 static void set_mark(uintptr_t start) {
-  atomic_fetch_or(&tri_arena_bits(start)->mark[tri_bit_word(start)], tri_bit_mask(start));
+  atomic_fetch_or(&tri_arena_bits(start)->mark, tri_bit_mask(start));
 }
 
 static bool bits_are_clear(uintptr_t start, size_t pages) {
-  for (size_t page = 0; page < pages; page++)
-    for (int word = 0; word < TRI_WORDS_PER_PAGE; word++)
-      if (tri_arena_bits(start)[page].alloc[word] || tri_arena_bits(start)[page].mark[word]) return false;
+  for (size_t word = 0; word < pages * TRI_WORDS_PER_PAGE; word++)
+    if (tri_arena_bits(start)[word].alloc || tri_arena_bits(start)[word].mark) return false;
   return true;
 }
 
@@ -59,7 +58,7 @@ static void test_lists(void **state) {
   enum { SPANS = 20 };
   static tri_span spans[SPANS];
   test_random random = {1};
-  tri_span_list list = {0};
+  tri_span_list list = {.count = 0};
   bool listed[SPANS] = {false};
   size_t count = 0;
   for (int step = 0; step < 20000; step++) {
@@ -188,7 +187,7 @@ static void check_exchange(tri_span *span, test_random *random) {
     marked[i] = random_below(random, 2) != 0; /* also where nothing is allocated: freed since the mark */
     bool extra = granule / 64 == also_word && random_below(random, 2);
     if (extra) also |= 1ull << granule % 64;
-    atomic_fetch_and(&tri_arena_bits(slot)->alloc[tri_bit_word(slot)], ~tri_bit_mask(slot));
+    atomic_fetch_and(&tri_arena_bits(slot)->alloc, ~tri_bit_mask(slot));
     if (allocated[i]) set_alloc(slot);
     if (marked[i]) set_mark(slot);
     freed += allocated[i] && !marked[i] && !extra;

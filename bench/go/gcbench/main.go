@@ -88,7 +88,7 @@ func main() {
 		nodes += depthRun(depth, stretch)
 	}
 	check := nodes*31 + longLived.count()
-	if array[1000] == 1.0/1001.0 {
+	if doubles > 2000 && array[1000] == 1.0/1001.0 {
 		check++
 	}
 	wallMs := report.MsSince(start)
