@@ -62,8 +62,8 @@ static inline double bench_ms_since(uint64_t start_ns) { return (double)(bench_n
  * bench_scan(size)                scanned conservatively
  * bench_noscan(size)              never scanned
  * bench_drop(p)                   the program is done with p: free() on malloc, nothing on the collectors
- * bench_keep(p)                   p and all that can be reached from it are what was written: no compiler drops an object
- *                                 of an allocation function it knows because nobody reads it
+ * bench_keep(p)                   p and all that can be reached from it are as written: no compiler leaves out what it
+ *                                 knows nobody to read
  * BENCH_FREES                     1 where bench_drop does something, so that loops that only drop can be left out
  * BENCH_COLLECTS                  1 where bench_collect does something
  * bench_collect()                 a whole collection, as far as the peer goes with it before it returns

@@ -105,8 +105,7 @@ static int by_path(const void *a, const void *b, void *context) {
   return strcmp(paths[*(const uint32_t *)a], paths[*(const uint32_t *)b]);
 }
 
-/* The numbers of the files by path. Numbers are sorted, not the pointers: qsort may keep what it moves in memory of its
- * own, where no collector looks. */
+/* The numbers of the files by path. */
 static uint32_t *order_by_path(const file_list *files) {
   uint32_t *order = memory_text(files->count * sizeof *order);
   for (uint32_t i = 0; i < files->count; i++) order[i] = i;

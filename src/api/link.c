@@ -1,5 +1,5 @@
 /* api/link.c - ties the layers together before main: the heap learns how to start, the collector who hears of
- * collections. Also brings the interposed functions into a static link. */
+ * collections. Also brings the interposed functions into a static link, and owns the api layer's lock (link.h). */
 #include "api/link.h"
 
 #include <pthread.h>

@@ -209,33 +209,19 @@ static TRI_NOINLINE void *site_slow(tri_site *site) {
   return TRI_KEEPING_ERRNO(site_first(site));
 }
 
-/* The index of the lowest bit of a word that is not 0, as 64 bits: the builtin's int would have to be extended. */
-TRI_INLINE uint64_t lowest_bit(uint64_t word) {
-#if defined(__x86_64__)
-  uint64_t index;
-  __asm__("rep bsfq %1, %0" : "=r"(index) : "r"(word) : "cc");
-  return index;
-#else
-  return (uint64_t)__builtin_ctzll(word);
-#endif
-}
-
-/* tri_cache_slot_pop with as few instructions as it can be done in, for free that is known and not 0. Likewise, the
- * object's address must be in a register before the store. */
-TRI_INLINE void *slot_take(tri_cache_slot *slot, uint64_t free) {
-  uintptr_t object = lowest_bit(free) << TRI_GRANULE_SHIFT;
-  object += atomic_load_explicit(&slot->base, memory_order_relaxed);
-  __asm__("" : "+r"(object), "+r"(free)); /* the store needs what comes out of here, so the address is there first */
-  atomic_store_explicit(&slot->free, free & (free - 1), memory_order_relaxed);
-  return (void *)object;
-}
+/* The short way is in the header, so that it is compiled into the program; here it is for who calls by name. */
+_Static_assert(sizeof(tri_cache_slot_) <= sizeof(tri_cache_slot) &&
+                   offsetof(tri_cache_slot_, free) == offsetof(tri_cache_slot, free) &&
+                   offsetof(tri_cache_slot_, base) == offsetof(tri_cache_slot, base) &&
+                   offsetof(tri_cache_slot_, bucket) == offsetof(tri_cache_slot, bucket) && TRI_GRANULE == 16,
+               "the header knows a cache's slot");
 
 TRI_API void *tri_alloc_site(tri_site *site) {
   uint32_t offset = __atomic_load_n(&site->slot, __ATOMIC_RELAXED);
   tri_cache_slot *slot = (tri_cache_slot *)(void *)((char *)tri_cache_self + offset);
-  uint64_t free = atomic_load_explicit(&slot->free, memory_order_relaxed);
-  if (tri_unlikely(slot->bucket != __atomic_load_n(&site->bucket, __ATOMIC_RELAXED))) return site_slow(site);
-  return tri_likely(free) ? slot_take(slot, free) : site_slow(site);
+  bool right = slot->bucket == __atomic_load_n(&site->bucket, __ATOMIC_RELAXED);
+  void *object = tri_likely(right) ? tri_cache_slot_pop(slot) : NULL;
+  return tri_likely(object) ? object : site_slow(site);
 }
 
 /* A site of arrays has no bucket of its own, whatever single objects of its type do. */

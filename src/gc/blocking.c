@@ -1,8 +1,9 @@
 /* blocking.c - blocking regions: what a thread does around a call in which no stop need interrupt it.
  *
  * The states and their transitions are told at the head of stop.c. A region begins by writing down where the thread's
- * frames are and what its registers hold, for the collector never makes it tell; it ends by waiting until no stop counts
- * on it. Handlers of the program that interrupt a region leave it (gc/action.c). No lock; all is async-signal-safe. */
+ * frames are and what its registers hold, for the collector never makes it tell; it ends by waiting until no stop
+ * counts on it. Handlers of the program that interrupt a region leave it (gc/action.c). No lock; all is
+ * async-signal-safe. */
 #include <errno.h>
 #include <string.h>
 

@@ -74,9 +74,7 @@ _Noreturn static void report(uintptr_t start, const tri_span *span, tri_edge edg
 
 /* The collector may run on a stack that the program told of as a root, or that is an object. What its own frames hold
  * has changed since the mark read it, and is nothing of the program's. */
-static bool is_own_frame(uintptr_t place) {
-  return place < check.own_high && place >= check.own_high - OWN_FRAMES;
-}
+static bool is_own_frame(uintptr_t place) { return place < check.own_high && place >= check.own_high - OWN_FRAMES; }
 
 static void follow(uintptr_t word, tri_edge edge) {
   tri_span *span;

@@ -19,8 +19,8 @@
 
 #include <string.h>
 
+#include "base/fmt.h"
 #include "gc/check.h"
-#include "gc/fork.h"
 #include "gc/mark.h"
 #include "gc/pacer.h"
 #include "gc/sweep.h"
@@ -32,6 +32,7 @@ static struct {
   _Atomic(uint32_t) forking;  /* no collection may begin; a futex word. seq_cst against entering: see enter */
   _Atomic(uint32_t) entering; /* threads that may hold the loader's lock for a collection, or wait for it */
   _Atomic(uint32_t) visiting; /* those of them that are known to hold it. Relaxed: it is only waited for */
+  _Atomic(const char *) why_off; /* why there are no collections; NULL: there are. Relaxed: set while there is one thread */
   _Atomic(int) percent;
   bool check;
   int processors;
@@ -43,6 +44,11 @@ static struct {
   size_t marked, stack_bytes, data_bytes; /* of the last collection, for changes of the percentage */
 } cycle TRI_OWN_DATA = {.lock = TRI_LOCK_INIT(TRI_RANK_CYCLE), .percent = 100};
 
+/* This thread's part in the above: what is left of the counts in a fork's child. */
+static _Thread_local volatile struct {
+  bool entered, visits, paused;
+} own __attribute__((tls_model("initial-exec")));
+
 /* One collection under way: lives on the collecting thread's stack. */
 typedef struct tri_collection {
   tri_cycle_report report;
@@ -50,8 +56,8 @@ typedef struct tri_collection {
   tri_thread *self;
   bool roots_complete;
   bool stopped;
-  bool served; /* by somebody else */
-  bool visits; /* counted in cycle.visiting */
+  bool served;  /* by somebody else */
+  bool refused; /* this process makes none */
   uint64_t start, stopped_at, marked_at, cpu_start;
 } tri_collection;
 
@@ -71,12 +77,25 @@ static void put_off(void) {
 }
 
 /* The cycle lock is waited for without deferring stops: its holder may be about to stop this thread. Nobody can be
- * stopped while he holds it, for only its holder stops others. */
-int tri_cycle_set_percent(int percent) {
+ * stopped while he holds it, for only its holder stops others. A thread that forks has it already. */
+static void lock_record(void) {
+  TRI_ASSERT(own.paused || !tri_thread_defers_stops());
+  if (own.paused) return;
+  tri_thread_busy_begin();
   tri_lock_take(&cycle.lock);
+}
+
+static void unlock_record(void) {
+  if (own.paused) return;
+  tri_lock_drop(&cycle.lock);
+  tri_thread_busy_end();
+}
+
+int tri_cycle_set_percent(int percent) {
+  lock_record();
   int before = atomic_exchange_explicit(&cycle.percent, percent < 0 ? -1 : percent, memory_order_relaxed);
   set_goal();
-  tri_lock_drop(&cycle.lock);
+  unlock_record();
   return before;
 }
 
@@ -117,9 +136,9 @@ static void record(tri_collection *collection, uint64_t end) {
 }
 
 tri_cycle_history tri_cycle_read_history(void) {
-  tri_lock_take(&cycle.lock);
+  lock_record();
   tri_cycle_history history = cycle.history;
-  tri_lock_drop(&cycle.lock);
+  unlock_record();
   return history;
 }
 
@@ -129,17 +148,40 @@ tri_cycle_history tri_cycle_read_history(void) {
  * thread is on its way into a collection, and lets none enter. The program may ask for a collection while it holds the
  * loader's lock itself (in a dl_iterate_phdr callback), so one that is not asked for by name is left out rather than
  * waited for. */
+static void come_in(void) {
+  tri_thread_busy_begin();
+  own.entered = true;
+  atomic_signal_fence(memory_order_seq_cst);
+  atomic_fetch_add_explicit(&cycle.entering, 1, memory_order_seq_cst);
+}
+
+static void leave(void) {
+  if (own.visits) atomic_fetch_sub_explicit(&cycle.visiting, 1, memory_order_relaxed);
+  own.visits = false;
+  atomic_fetch_sub_explicit(&cycle.entering, 1, memory_order_seq_cst);
+  atomic_signal_fence(memory_order_seq_cst);
+  own.entered = false;
+  tri_thread_busy_end();
+}
+
 static bool enter(tri_cycle_reason reason) {
   for (;;) {
-    atomic_fetch_add_explicit(&cycle.entering, 1, memory_order_seq_cst);
+    come_in();
     if (!atomic_load_explicit(&cycle.forking, memory_order_seq_cst)) return true;
-    atomic_fetch_sub_explicit(&cycle.entering, 1, memory_order_seq_cst);
-    if (reason != TRI_CYCLE_FORCED || tri_fork_forbids_waiting()) return false;
+    leave();
+    if (reason != TRI_CYCLE_FORCED) return false;
     while (atomic_load_explicit(&cycle.forking, memory_order_seq_cst)) tri_os_wait(&cycle.forking, 1, 0);
   }
 }
 
-static void leave(void) { atomic_fetch_sub_explicit(&cycle.entering, 1, memory_order_seq_cst); }
+bool tri_cycle_is_off(void) { return atomic_load_explicit(&cycle.why_off, memory_order_relaxed) != NULL; }
+
+static void say_why_off(void) {
+  static _Atomic(bool) said TRI_OWN_DATA; /* relaxed: it stands alone */
+  if (atomic_exchange_explicit(&said, true, memory_order_relaxed)) return;
+  tri_print("tricolor: no collections in this process: it was forked %s\n",
+            atomic_load_explicit(&cycle.why_off, memory_order_relaxed));
+}
 
 /* The loader's lock may be held by the very thread that forks, in a dl_iterate_phdr callback, and threads wait for it
  * that cannot be told to give up. When there are such for a long time and none that has got the lock, it is in other
@@ -163,14 +205,25 @@ bool tri_cycle_pause(void) {
   }
   bool loader_is_free = await_entering();
   tri_lock_take(&cycle.lock);
+  own.paused = true;
   return loader_is_free;
 }
 
-void tri_cycle_resume(bool collecting) {
+void tri_cycle_resume(void) {
+  own.paused = false;
   tri_lock_drop(&cycle.lock);
-  if (!collecting) return;
   atomic_store_explicit(&cycle.forking, 0, memory_order_seq_cst);
   tri_os_wake(&cycle.forking, INT32_MAX);
+}
+
+/* Relaxed: there is one thread. */
+void tri_cycle_after_fork_child(const char *why_not) {
+  atomic_store_explicit(&cycle.entering, own.entered, memory_order_relaxed);
+  atomic_store_explicit(&cycle.visiting, own.visits, memory_order_relaxed);
+  if (why_not) atomic_store_explicit(&cycle.why_off, why_not, memory_order_relaxed);
+  if (own.paused) return;
+  tri_lock_abandon(&cycle.lock);
+  atomic_store_explicit(&cycle.forking, 0, memory_order_relaxed);
 }
 
 /* ---- the phases ---- */
@@ -189,15 +242,18 @@ static bool is_served(const tri_collection *collection) {
 /* Called by the loader before it shows anything: steps 1 to 3. */
 static bool begin(void *argument) {
   tri_collection *collection = argument;
-  collection->visits = true;
+  own.visits = true;
+  atomic_signal_fence(memory_order_seq_cst);
   atomic_fetch_add_explicit(&cycle.visiting, 1, memory_order_relaxed);
   tri_lock_take(&cycle.lock);
+  tri_cache_defer(&collection->self->cache);
   collection->served = is_served(collection);
-  if (collection->served) {
+  collection->refused = tri_cycle_is_off(); /* since it entered: in the child of a fork that a handler made */
+  if (collection->served || collection->refused) {
     tri_lock_drop(&cycle.lock);
+    tri_cache_undefer(&collection->self->cache);
     return false;
   }
-  tri_cache_defer(&collection->self->cache);
   collection->start = tri_os_now();
   collection->cpu_start = tri_os_thread_cpu();
   tri_sweep_finish();
@@ -223,6 +279,7 @@ static void each_cache(void (*visit)(tri_cache *)) {
 
 /* Step 6, and what the next goal needs. */
 static void flip(tri_collection *collection) {
+  TRI_ASSERT(tri_lock_is_held(&cycle.lock) && tri_sweep_is_done());
   atomic_fetch_add_explicit(&tri_the_heap.epoch, 1, memory_order_release);
   if (collection->report.reason != TRI_CYCLE_GROWTH) each_cache(tri_cache_sweep);
   each_cache(tri_cache_stop_end);
@@ -282,9 +339,8 @@ static void run(void *argument, uintptr_t sp) {
   collection->self->alternate_low = collection->self->alternate_high = 0;
   tri_os_module_visitor visitor = {.begin = begin, .data = add_data, .tls = add_tls, .argument = collection};
   tri_os_visit_modules(&visitor);
-  if (collection->visits) atomic_fetch_sub_explicit(&cycle.visiting, 1, memory_order_relaxed);
   leave();
-  if (collection->served) return;
+  if (collection->served || collection->refused) return;
   if (collection->stopped) {
     collection->roots_complete = collection->roots_complete && tri_roots_add_threads();
     if (collection->roots_complete) collect(collection);
@@ -301,15 +357,30 @@ static size_t retain(const tri_cycle_report *report) {
   return basis + basis / 10;
 }
 
+/* A stop by a fork need not wait for all of it: between two batches no span is in hand. Stops deferred. */
+static void sweep_in_turns(tri_cache *cache) {
+  while (tri_sweep_batch()) {
+    tri_cache_undefer(cache);
+    tri_cache_defer(cache);
+  }
+}
+
 bool tri_cycle_run(tri_cycle_reason reason) {
   tri_thread *self = tri_thread_self();
-  if (!self || !enter(reason)) return false;
+  if (!self || tri_thread_busy) return false;
+  TRI_ASSERT(!tri_thread_defers_stops());
+  if (tri_cycle_is_off()) {
+    say_why_off();
+    put_off();
+    return false;
+  }
+  if (!enter(reason)) return false;
   tri_collection collection = {.report.reason = reason, .self = self};
   collection.finished_before = atomic_load_explicit(&cycle.finished, memory_order_acquire);
   tri_os_with_registers(run, &collection);
-  if (collection.served) return true;
+  if (collection.served || collection.refused) return collection.served;
   bool done = collection.stopped && collection.roots_complete;
-  if (done && reason != TRI_CYCLE_GROWTH) tri_sweep_all();
+  if (done && reason != TRI_CYCLE_GROWTH) sweep_in_turns(&self->cache);
   size_t retained = done ? retain(&collection.report) : 0;
   /* To start a thread takes the registry's lock, which is waited for without deferring stops: its holder may be about
    * to stop this thread. */

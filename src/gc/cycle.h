@@ -47,15 +47,23 @@ typedef struct tri_cycle_history {
 bool tri_cycle_init(const tri_settings *settings, void (*observer)(const tri_cycle_report *));
 
 /* Runs a collection for the reason, or waits for one that is under way when that will do. The calling thread is
- * attached and does not defer stops. False when no collection could be made (a thread that cannot be stopped, no
- * memory). */
+ * attached and does not defer stops. False when no collection could be made: a thread cannot be stopped, memory is out,
+ * the caller forks or is a handler that interrupted the collector's own code (tri_thread_busy), or see
+ * tri_cycle_after_fork_child. */
 bool tri_cycle_run(tri_cycle_reason reason);
 
 /* Waits for collections under way and lets none begin until resume, which the same thread, or its copy in the child of
- * a fork, calls. Takes the cycle lock; stops not deferred. False when threads wait for the loader's lock in vain: a child
- * of this fork may never get it. collecting false: none may ever begin again. */
+ * a fork, calls. Takes the cycle lock; stops not deferred. False when threads wait for the loader's lock in vain: a
+ * child of this fork may never get it. */
 bool tri_cycle_pause(void);
-void tri_cycle_resume(bool collecting);
+void tri_cycle_resume(void);
+
+/* In the child; what the threads that are no more were at is over. why_not: NULL, or why no collection can ever be made
+ * here, which is said when one is wanted. */
+void tri_cycle_after_fork_child(const char *why_not);
+
+/* Whether this process is such a child. */
+bool tri_cycle_is_off(void);
 
 /* Sets the percentage; returns the old one. */
 int tri_cycle_set_percent(int percent);

@@ -1,9 +1,13 @@
 /* fork.h - letting parent and child of a fork go on allocating and collecting.
  *
  * The three functions are pthread_atfork's. They are registered when the library is loaded, so that prepare runs last:
- * what other handlers wait for may be held by a thread that waits for us. Until then the heap may not have been
- * started, and they do nothing. Nor do they in a signal handler that interrupted one of our slow paths: such a child
- * must not use the heap. */
+ * what other handlers wait for may be held by a thread that waits for us. Until the heap is started they see to it that
+ * it is not being started, and to the parcels.
+ *
+ * A signal handler may fork, too. One that has interrupted the library can prepare nothing, for it may have to wait for
+ * its own thread. Its child makes no collections. It may use the heap once the handler has returned, unless what was
+ * interrupted is a slow path of the heap's (tri_cache_defer): such a child may call exec or _exit, and nothing of
+ * ours. */
 #ifndef TRI_FORK_H
 #define TRI_FORK_H
 
@@ -12,9 +16,5 @@
 void tri_fork_prepare(void);
 void tri_fork_parent(void);
 void tri_fork_child(void);
-
-/* Whether the calling thread must not wait for the end of a fork: it is the one that forks; or a child whose heap could
- * not be brought to rest, where collections are off for good. */
-bool tri_fork_forbids_waiting(void);
 
 #endif

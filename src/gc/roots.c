@@ -152,6 +152,8 @@ bool tri_roots_unregister(uintptr_t start) {
   return removed;
 }
 
+void tri_roots_after_fork_child(void) { tri_lock_abandon(&roots.lock); }
+
 /* ---- gathering ---- */
 
 void tri_roots_clear(void) {

@@ -41,4 +41,7 @@ tri_root_list tri_roots_list(void);
 
 const char *tri_root_kind_name(tri_root_kind kind);
 
+/* In a fork's child that makes no collections: registering goes on, for nothing. */
+void tri_roots_after_fork_child(void);
+
 #endif

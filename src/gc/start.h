@@ -17,4 +17,10 @@ extern void (*tri_start_observer)(const tri_cycle_report *);
 /* The settings in force. */
 const tri_settings *tri_start_settings(void);
 
+/* For forks: waits for a start under way, and lets no other thread begin one until resume, which the same thread, or its
+ * copy in the child, calls. after_fork_child: what another thread had begun is nobody's. */
+void tri_start_pause(void);
+void tri_start_resume(void);
+void tri_start_after_fork_child(void);
+
 #endif

@@ -13,13 +13,14 @@
  * and one that is held waits, in the region's end or in front of a handler, until it is let go.
  *
  * A stop. stop.sequence is odd while one is on. The collector makes it odd, and then sees to every thread: one that is
- * BLOCKING is held; any other is asked, by its word asked and a signal. Each of those answers once, from the handler or,
- * when stops are deferred, at the end of its slow path (tri_stop_park); whoever is in time to change asked from the
+ * BLOCKING is held; any other is asked, by its word asked and a signal. Each of those answers once, from the handler
+ * or, when stops are deferred, at the end of its slow path (tri_stop_park); whoever is in time to change asked from the
  * sequence to one more, by compare-and-swap, takes one from stop.missing: the thread, or the collector when the thread
  * has ended or the stop is given up. A thread that was asked may enter a region before the signal comes; it answers
- * from there, and what it wrote down at the region's beginning stands. The mark begins when nobody is missing and no task of the process is unknown. In the end all are let
- * go, then the sequence becomes even, which wakes both those that answered and those that wait to leave a region: these
- * read the sequence before they find themselves held, so they do not sleep through it.
+ * from there, and what it wrote down at the region's beginning stands. The mark begins when nobody is missing and no
+ * task of the process is unknown. In the end all are let go, then the sequence becomes even, which wakes both those
+ * that answered and those that wait to leave a region: these read the sequence before they find themselves held, so
+ * they do not sleep through it.
  *
  * The collector's own thread blocks the program's signals from begin to end: a handler would run beside the mark.
  *
@@ -28,8 +29,8 @@
  * holds one pending at most: so threads that do not answer are signalled again from time to time.
  *
  * Between tri_stop_begin and tri_stop_end nothing here or in the collector may call malloc, stdio or the loader: a
- * stopped thread may hold their locks. The handler allocates nothing, takes no lock and keeps errno. tests/spin/stop.pml
- * is a model of this page. */
+ * stopped thread may hold their locks. The handler allocates nothing, takes no lock and keeps errno.
+ * tests/spin/stop.pml is a model of this page. */
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
@@ -53,7 +54,7 @@ static struct {
   /* Threads that have yet to stop. acq_rel when they do: their saved state is seen by the collector. Release when they
    * are asked: pairs with the acquire in attach_in_handler, whose record was made before. */
   _Atomic(uint32_t) missing;
-  _Atomic(int) signal;        /* release when the rest is ready, pairs with tri_stop_signal */
+  _Atomic(int) signal;     /* release when the rest is ready, pairs with tri_stop_signal */
   _Atomic(bool) unsettled; /* a stop was given up: signals of it may still arrive at threads we do not know. Relaxed */
   tri_thread *collector;
   uint64_t mask; /* the collector's, of signals */
@@ -148,8 +149,8 @@ static void stop_here(tri_thread *thread, uint32_t sequence, uintptr_t sp, const
   thread->sp = sp;
   wait_for_end(thread, sequence);
   thread->sp = old_sp;
-  thread->alternate_low = old_low;
   thread->alternate_high = old_high;
+  thread->alternate_low = old_low;
 }
 
 static void on_stop_signal(int signal, siginfo_t *info, void *context) {
@@ -198,6 +199,7 @@ static tri_stop_trouble take_trouble(int *id, int *error) {
 static void complain(tri_stop_trouble trouble, int id, int error) {
   static const char *const texts[] = {
       [TRI_TROUBLE_BLOCKED] = "blocks the stop signal",
+      [TRI_TROUBLE_SIGNAL] = "cannot be sent the stop signal",
       [TRI_TROUBLE_UNSEEN] = "does not stop, and its status cannot be read from /proc",
       [TRI_TROUBLE_TASKS] = "the threads cannot be listed in /proc/self/task",
       [TRI_TROUBLE_MANY] = "there are more threads than can be listed",
@@ -236,10 +238,12 @@ static bool learn_tasks(bool *sure) {
   return true;
 }
 
-/* False when it is gone. */
-static bool send_signal(tri_thread *thread) {
+/* 0, ESRCH when it is gone, or another errno, with which it is there: EAGAIN when too many real-time signals wait. */
+static int send_signal(tri_thread *thread) {
   atomic_fetch_add_explicit(&thread->sent, 1, memory_order_release);
-  return tri_os_signal_thread(thread->id, tri_stop_signal()) == 0;
+  int error = tri_os_signal_thread(thread->id, tri_stop_signal());
+  if (error) atomic_fetch_sub_explicit(&thread->sent, 1, memory_order_relaxed);
+  return error;
 }
 
 /* The thread has ended without an answer. */
@@ -261,7 +265,7 @@ static void ask(tri_thread *thread, uint32_t sequence) {
   if (hold(thread)) return;
   atomic_fetch_add_explicit(&stop.missing, 1, memory_order_release);
   atomic_store_explicit(&thread->asked, sequence, memory_order_release);
-  if (!send_signal(thread)) give_up(thread, sequence);
+  if (send_signal(thread) == ESRCH) give_up(thread, sequence);
 }
 
 static bool was_asked(const tri_thread *thread, uint32_t sequence) {
@@ -303,9 +307,10 @@ static int look_after_missing(uint32_t sequence) {
   for (tri_thread *thread = tri_threads_first(); thread; thread = thread->next) {
     if (thread->gone || !is_asked(thread, sequence)) continue;
     tri_os_answer is_kernel = tri_os_task_is_kernel(thread->id);
-    if (!send_signal(thread) || is_kernel == TRI_OS_YES)
+    int error = send_signal(thread);
+    if (error == ESRCH || is_kernel == TRI_OS_YES)
       give_up(thread, sequence);
-    else if (trouble_with(thread, is_kernel) != TRI_TROUBLE_NONE && enough < TRIES)
+    else if ((error || trouble_with(thread, is_kernel) != TRI_TROUBLE_NONE) && enough < TRIES)
       enough = thread->stuck ? TRIES_AGAIN : TRIES;
   }
   return enough;
@@ -315,9 +320,12 @@ static int look_after_missing(uint32_t sequence) {
 static void blame_missing(uint32_t sequence) {
   for (tri_thread *thread = tri_threads_first(); thread; thread = thread->next) {
     bool missing = !thread->gone && is_asked(thread, sequence);
+    int error = missing ? send_signal(thread) : 0;
     tri_stop_trouble trouble = missing ? trouble_with(thread, TRI_OS_NO) : TRI_TROUBLE_NONE;
+    if (trouble == TRI_TROUBLE_UNSEEN) error = errno;
+    if (trouble == TRI_TROUBLE_NONE && error) trouble = TRI_TROUBLE_SIGNAL;
     thread->stuck = trouble != TRI_TROUBLE_NONE;
-    if (thread->stuck) tri_stop_blame(trouble, thread->id, trouble == TRI_TROUBLE_UNSEEN ? errno : 0);
+    if (thread->stuck) tri_stop_blame(trouble, thread->id, trouble == TRI_TROUBLE_BLOCKED ? 0 : error);
   }
 }
 
@@ -401,3 +409,18 @@ bool tri_stop_begin(void) {
 }
 
 void tri_stop_end(void) { finish(); }
+
+/* ---- fork ---- */
+
+/* Signals do not come along: what was sent and not received never will be. */
+void tri_stop_after_fork_child(tri_thread *self) {
+  uint32_t sequence = atomic_load_explicit(&stop.sequence, memory_order_relaxed), state = TRI_THREAD_HELD;
+  atomic_store_explicit(&stop.sequence, (sequence + 1) & ~1u, memory_order_relaxed);
+  atomic_store_explicit(&stop.missing, 0, memory_order_relaxed);
+  atomic_store_explicit(&stop.unsettled, false, memory_order_relaxed);
+  stop.trouble = TRI_TROUBLE_NONE;
+  if (!self) return;
+  atomic_store_explicit(&self->received, atomic_load_explicit(&self->sent, memory_order_relaxed), memory_order_relaxed);
+  atomic_compare_exchange_strong_explicit(&self->state, &state, TRI_THREAD_BLOCKING, memory_order_relaxed,
+                                          memory_order_relaxed);
+}

@@ -27,18 +27,25 @@ static int sweep_some(int budget) {
   return swept;
 }
 
-void tri_sweep_all(void) {
-  while (sweep_some(BATCH) == BATCH) {}
-}
+bool tri_sweep_batch(void) { return sweep_some(BATCH) == BATCH; }
 
 void tri_sweep_settle(void) {
+  TRI_ASSERT(!tri_thread_defers_stops());
+  tri_thread_busy_begin();
   tri_lock_take(&sweep.lock);
   tri_lock_drop(&sweep.lock);
+  tri_thread_busy_end();
 }
 
 void tri_sweep_finish(void) {
   tri_lock_take(&sweep.lock);
-  tri_sweep_all();
+  while (tri_sweep_batch()) {}
+}
+
+bool tri_sweep_is_done(void) {
+  bool any = !tri_lock_is_held(&sweep.lock) || tri_large_any_unswept();
+  for (uint32_t bucket = 1; bucket < tri_central_count() && !any; bucket++) any = tri_central_any_unswept(bucket);
+  return !any;
 }
 
 void tri_sweep_pause(void) { tri_lock_take(&sweep.lock); }
@@ -110,4 +117,7 @@ size_t tri_scavenge_all(void) {
 
 uint64_t tri_sweep_cpu(void) { return atomic_load_explicit(&sweep.cpu, memory_order_relaxed); }
 
-void tri_sweep_after_fork_child(void) { atomic_store_explicit(&sweep.started, false, memory_order_relaxed); }
+void tri_sweep_after_fork_child(bool paused) {
+  if (!paused) tri_lock_abandon(&sweep.lock);
+  atomic_store_explicit(&sweep.started, false, memory_order_relaxed);
+}

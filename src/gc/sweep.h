@@ -10,13 +10,13 @@
 
 #include "base/base.h"
 
-/* Sweeps all that is unswept. */
-void tri_sweep_all(void);
+/* Sweeps some of what is unswept. False when nothing is left. */
+bool tri_sweep_batch(void);
 
 /* Waits for the background thread to put down the span it may have in hand. Stops are not deferred. */
 void tri_sweep_settle(void);
 
-/* tri_sweep_all for the collector, which then keeps the sweep lock until tri_sweep_resume. */
+/* Sweeps all that is unswept, for the collector, which then keeps the sweep lock until tri_sweep_resume. */
 void tri_sweep_finish(void);
 void tri_sweep_resume(void);
 /* Keeps the background thread from sweeping until tri_sweep_resume, without sweeping anything. */
@@ -30,6 +30,10 @@ size_t tri_scavenge_all(void);
 
 uint64_t tri_sweep_cpu(void); /* of the background thread so far */
 
-void tri_sweep_after_fork_child(void);
+/* For assertions: whether the sweep lock is held and no list has an unswept span. */
+bool tri_sweep_is_done(void);
+
+/* In a fork's child there is no background thread. paused: the forking thread holds the lock. */
+void tri_sweep_after_fork_child(bool paused);
 
 #endif

@@ -19,25 +19,57 @@ static struct {
   int count;
   int own_ids[TRI_OWN_THREADS], own_count;
   pthread_key_t exit_key;
+  bool has_exit_key; /* from an earlier start, which failed later on */
 } registry TRI_OWN_DATA = {.lock = TRI_LOCK_INIT(TRI_RANK_REGISTRY)};
 
-void tri_threads_lock(void) { tri_lock_take(&registry.lock); }
-void tri_threads_unlock(void) { tri_lock_drop(&registry.lock); }
-tri_thread *tri_threads_first(void) { return registry.threads; }
+_Thread_local volatile uint32_t tri_thread_busy __attribute__((tls_model("initial-exec")));
+static _Thread_local bool locked_for_fork __attribute__((tls_model("initial-exec")));
+
+static bool is_locked(void) { return tri_lock_is_held(&registry.lock); }
+
+void tri_threads_lock(void) {
+  if (locked_for_fork) return;
+  tri_thread_busy_begin();
+  tri_lock_take(&registry.lock);
+}
+
+void tri_threads_unlock(void) {
+  if (locked_for_fork) return;
+  tri_lock_drop(&registry.lock);
+  tri_thread_busy_end();
+}
+
+void tri_threads_lock_for_fork(void) {
+  tri_threads_lock();
+  locked_for_fork = true;
+}
+
+void tri_threads_unlock_for_fork(void) {
+  locked_for_fork = false;
+  tri_threads_unlock();
+}
+
+
+tri_thread *tri_threads_first(void) {
+  TRI_ASSERT(is_locked());
+  return registry.threads;
+}
 
 static void on_thread_exit(void *thread) {
   (void)thread;
   tri_thread_detach_self();
 }
 
-static bool may_hold_lock(void) {
-  const tri_cache *cache = tri_cache_self;
-  return cache == &tri_cache_none || atomic_load_explicit(&cache->defer, memory_order_relaxed) > 0;
+bool tri_thread_defers_stops(void) {
+  return atomic_load_explicit(&tri_cache_self->defer, memory_order_relaxed) > 0;
 }
+
+static bool may_hold_lock(void) { return tri_cache_self == &tri_cache_none || tri_thread_defers_stops(); }
 
 bool tri_threads_init(void) {
   tri_lock_may_hold = may_hold_lock;
-  return pthread_key_create(&registry.exit_key, on_thread_exit) == 0;
+  if (!registry.has_exit_key) registry.has_exit_key = pthread_key_create(&registry.exit_key, on_thread_exit) == 0;
+  return registry.has_exit_key;
 }
 
 /* ---- records; the lock is held ---- */
@@ -66,12 +98,14 @@ static void unlink_record(tri_thread *thread) {
 }
 
 tri_thread *tri_thread_find(int id) {
+  TRI_ASSERT(is_locked());
   for (tri_thread *thread = *list_of_id(id); thread; thread = thread->next_by_id)
     if (thread->id == id && !thread->gone) return thread;
   return NULL;
 }
 
 tri_thread *tri_thread_record(int id) {
+  TRI_ASSERT(is_locked());
   tri_thread *thread = tri_thread_find(id);
   if (thread) return thread;
   thread = registry.unused;
@@ -83,11 +117,14 @@ tri_thread *tri_thread_record(int id) {
   tri_cache_init(&thread->cache);
   thread->id = id;
   thread->unbounded = true;
+  /* Neither this stop nor the next one has asked it, however often the sequence has gone round. */
+  atomic_store_explicit(&thread->asked, tri_stop_sequence() & ~1u, memory_order_relaxed);
   link_record(thread);
   return thread;
 }
 
 void tri_thread_forget(tri_thread *thread) {
+  TRI_ASSERT(is_locked());
   unlink_record(thread);
   tri_cache_release(&thread->cache);
   tri_count_retire(&thread->cache.counts);
@@ -104,6 +141,7 @@ TRI_UNSANITIZED bool tri_thread_is_starting_own(void) { return starting_own; }
 
 /* Under the lock, so that no stop finds the new task before its id is known to be ours. */
 bool tri_thread_start_own(void (*run)(void *), void *argument, const char *name) {
+  TRI_ASSERT(!tri_thread_defers_stops());
   tri_threads_lock();
   starting_own = true;
   int id = registry.own_count < TRI_OWN_THREADS ? tri_os_thread_start(run, argument, name) : 0;
@@ -114,12 +152,16 @@ bool tri_thread_start_own(void (*run)(void *), void *argument, const char *name)
 }
 
 bool tri_thread_is_ours(int id) {
+  TRI_ASSERT(is_locked());
   for (int i = 0; i < registry.own_count; i++)
     if (registry.own_ids[i] == id) return true;
   return false;
 }
 
-int tri_threads_expected_tasks(void) { return registry.count + registry.own_count; }
+int tri_threads_expected_tasks(void) {
+  TRI_ASSERT(is_locked());
+  return registry.count + registry.own_count;
+}
 
 /* ---- the calling thread ---- */
 
@@ -141,13 +183,14 @@ tri_thread *tri_thread_self(void) {
 /* The bounds are asked for outside the lock: the C library may allocate, and we may be its allocator one day. A stop
  * that comes in between finds the thread by its id and attaches it from the handler (stop.c). A record found here may
  * be that of a thread which ended unseen and whose id was given away again: nothing in it but the cache is taken
- * over. */
+ * over. Handlers of the program wait while the lock is held: they may allocate, or fork. */
 tri_thread *tri_thread_attach_self(void) {
   uintptr_t low = 0, high = 0;
   int saved_errno = errno;
   tri_stop_unblock();
   bool bounded = tri_os_stack_bounds(&low, &high);
   tri_threads_lock();
+  uint64_t mask = tri_os_block_signals();
   tri_thread *thread = tri_thread_record(tri_os_thread_id());
   if (thread) {
     thread->thread_pointer = tri_os_thread_pointer();
@@ -162,6 +205,7 @@ tri_thread *tri_thread_attach_self(void) {
     tri_cache_self = &thread->cache;
   }
   tri_threads_unlock();
+  tri_os_unblock_signals(mask);
   if (thread) pthread_setspecific(registry.exit_key, thread);
   errno = saved_errno;
   return thread;
@@ -187,9 +231,11 @@ void tri_thread_detach_self(void) {
   if (!thread) return;
   pthread_setspecific(registry.exit_key, NULL);
   tri_threads_lock();
+  uint64_t mask = tri_os_block_signals();
   tri_cache_self = &tri_cache_none;
   tri_thread_forget(thread);
   tri_threads_unlock();
+  tri_os_unblock_signals(mask);
 }
 
 /* ---- stacks that nobody told us ---- */
@@ -245,14 +291,31 @@ bool tri_threads_find_stacks(void) {
 
 /* ---- fork: only the caller goes on in the child ---- */
 
-void tri_threads_after_fork_child(void) {
-  tri_thread *self = tri_thread_known();
+/* What was counted stays counted. The records are lost: they hold the caches that own spans. */
+static void lose_all(const tri_thread *self) {
+  for (tri_thread *thread = registry.threads; thread; thread = thread->next)
+    if (thread != self) tri_count_retire(&thread->cache.counts);
+  memset(registry.by_id, 0, sizeof registry.by_id);
+  registry.threads = registry.unused = NULL;
+  registry.count = 0;
+}
+
+static void forget_others(const tri_thread *self) {
   for (tri_thread *thread = registry.threads, *next; thread; thread = next) {
     next = thread->next;
     if (thread != self) tri_thread_forget(thread);
   }
+}
+
+void tri_threads_after_fork_child(bool torn) {
+  tri_thread *self = tri_thread_known();
+  if (!locked_for_fork) tri_lock_abandon(&registry.lock);
+  if (torn)
+    lose_all(self);
+  else
+    forget_others(self);
+  if (self && !torn) unlink_record(self);
   if (self) {
-    unlink_record(self);
     self->id = tri_os_thread_id();
     link_record(self);
   }

@@ -8,8 +8,9 @@
  *             stop need not interrupt it. Handlers of the program leave the region for as long as they run
  *   held      blocking, and the collector counts on it: it cannot leave the region before the stop is over
  *
- * gc/stop.c tells who changes what. To attach or detach takes the registry's lock, which a stop holds throughout, so no
- * list changes while one is on. */
+ * gc/stop.c tells who changes what. To attach or detach takes the registry's lock, which a stop holds throughout; so
+ * while one is on the collector alone changes the list of threads: it adds tasks that it finds, whose handlers look for
+ * their records, and takes off threads that have ended, when no handler can be looking. */
 #ifndef TRI_THREAD_H
 #define TRI_THREAD_H
 
@@ -25,7 +26,7 @@ enum { TRI_SAVED_REGISTERS = 20 };
 typedef enum tri_thread_state { TRI_THREAD_RUNNING, TRI_THREAD_BLOCKING, TRI_THREAD_HELD } tri_thread_state;
 
 typedef struct tri_thread {
-  tri_cache cache; /* first: tri_cache_self is a tri_thread */
+  tri_cache cache;                 /* first: tri_cache_self is a tri_thread */
   struct tri_thread *next, **link; /* in the list of all; what points to it there */
   struct tri_thread *next_by_id;   /* of those whose id has the same hash */
   int id;
@@ -50,6 +51,22 @@ typedef struct tri_thread {
 
 bool tri_threads_init(void);
 
+/* How often over the calling thread is at something of the collector's that it does not defer stops for: it holds or
+ * waits for a lock up to TRI_RANK_REGISTRY, is on its way into a collection, starts the heap, or prepares a fork. A
+ * handler of the program that finds it so makes no collection, and forks unprepared (gc/fork.c). */
+extern _Thread_local volatile uint32_t tri_thread_busy __attribute__((tls_model("initial-exec")));
+TRI_INLINE void tri_thread_busy_begin(void) {
+  tri_thread_busy = tri_thread_busy + 1;
+  atomic_signal_fence(memory_order_seq_cst);
+}
+TRI_INLINE void tri_thread_busy_end(void) {
+  atomic_signal_fence(memory_order_seq_cst);
+  tri_thread_busy = tri_thread_busy - 1;
+}
+
+/* Whether a slow path of the heap's is under way in the calling thread, so that it must not wait for the collector. */
+bool tri_thread_defers_stops(void);
+
 /* The calling thread's record, attaching it if need be; NULL when memory is out. */
 tri_thread *tri_thread_self(void);
 /* Without attaching: NULL when unknown. */
@@ -68,6 +85,10 @@ bool tri_thread_set_stack(tri_thread *self, uintptr_t low, uintptr_t high);
 tri_thread *tri_threads_first(void);
 void tri_threads_lock(void);
 void tri_threads_unlock(void);
+/* The same for a fork: until it is over the two above do nothing in this thread, for handlers of the program that run
+ * meanwhile may start threads. */
+void tri_threads_lock_for_fork(void);
+void tri_threads_unlock_for_fork(void);
 
 /* The record of a task, made if there is none; NULL when memory is out. Lock held. */
 tri_thread *tri_thread_record(int id);
@@ -87,12 +108,13 @@ int tri_threads_expected_tasks(void);
  * and the stop hears why (tri_stop_blame), when some cannot be found. */
 bool tri_threads_find_stacks(void);
 
-/* Only the forking thread lives on in the child. Locks are the caller's matter (fork.c). */
-void tri_threads_after_fork_child(void);
+/* Only the forking thread lives on in the child. torn: others may have been using the heap or, when the lock was not
+ * taken for this fork, the list; their caches are left alone. */
+void tri_threads_after_fork_child(bool torn);
 
 /* Blocking regions of the calling thread. enter is refused, and exit must not be called then, when the thread is in one
  * already or defers stops (a signal handler of the program may have interrupted a slow path). begin and end are what
- * programs call themselves, and nest. exit returns when no stop is on. errno may change. */
+ * programs call themselves, and nest. exit returns when no stop holds the thread. errno may change. */
 bool tri_thread_blocking_enter(tri_thread *thread);
 void tri_thread_blocking_exit(tri_thread *thread);
 void tri_thread_blocking_begin(tri_thread *thread);
@@ -114,16 +136,20 @@ void tri_thread_blocking_resume(tri_thread *thread, const tri_blocking_state *sa
 bool tri_stop_init(int signal);
 
 /* Stops every thread of the program but the caller. Returns false, with nobody stopped, when some thread cannot be
- * (it blocks the signal by a raw system call), or the threads cannot be listed. The registry's lock is held from here to
- * tri_stop_end, and signals of the program wait: no handler runs in any thread while the world is stopped. */
+ * (it blocks the signal by a raw system call), or the threads cannot be listed. The registry's lock is held from here
+ * to tri_stop_end, and signals of the program wait: no handler runs in any thread while the world is stopped. */
 bool tri_stop_begin(void);
 void tri_stop_end(void);
+
+/* In a fork's child no stop is on, whoever had begun one. */
+void tri_stop_after_fork_child(tri_thread *self);
 
 /* What may be the matter when no collection can be made. */
 typedef enum tri_stop_trouble {
   TRI_TROUBLE_NONE,
   TRI_TROUBLE_BLOCKED,  /* id blocks the stop signal */
   TRI_TROUBLE_UNSEEN,   /* id does not answer, and nobody can say why */
+  TRI_TROUBLE_SIGNAL,   /* the system does not send the stop signal to id */
   TRI_TROUBLE_TASKS,    /* the threads cannot be listed */
   TRI_TROUBLE_MANY,     /* more threads than there is room for */
   TRI_TROUBLE_MAPPINGS, /* the mappings cannot be read */
@@ -138,7 +164,8 @@ void tri_stop_blame(tri_stop_trouble trouble, int id, int error);
 /* What a thread does when told to stop while it deferred stops, at the end of its slow path. */
 void tri_stop_park(tri_thread *thread);
 
-/* The number of the stop that is on, or, when even, of the last end of one; and waiting, at most until it is another. */
+/* The number of the stop that is on, or, when even, of the last end of one; and waiting, at most until it is
+ * another. */
 uint32_t tri_stop_sequence(void);
 void tri_stop_await_end(uint32_t sequence);
 

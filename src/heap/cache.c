@@ -78,8 +78,8 @@ static void claim(tri_cache *cache, tri_cache_slot *slot, tri_span *span, uint32
   if (cache->claimed_bytes >= LIVE_STEP) add_live(cache);
   slot->word = word;
   slot->at_stop = 0;
-  /* Release, both: pair with the acquires in tri_cache_slot_is_waiting, which must not see the new base beside a free from
-   * before, when the old word was not used up, nor the new free beside the old base. */
+  /* Release, both: pair with the acquires in tri_cache_slot_is_waiting, which must not see the new base beside a free
+   * from before, when the old word was not used up, nor the new free beside the old base. */
   atomic_store_explicit(&slot->base, base, memory_order_release);
   atomic_store_explicit(&slot->free, claimed, memory_order_release);
 }

@@ -60,8 +60,9 @@ typedef struct tri_cache {
   tri_span_supply supply;
 } tri_cache;
 
-/* The calling thread's cache; a cache without slots until the thread is attached. */
-extern _Thread_local tri_cache *tri_cache_self __attribute__((tls_model("initial-exec")));
+/* The calling thread's cache; a cache without slots until the thread is attached. Exported for the short way of
+ * allocation that tricolor.h compiles into programs. */
+extern _Thread_local tri_cache *tri_cache_self __attribute__((visibility("default"), tls_model("initial-exec")));
 extern tri_cache tri_cache_none;
 
 void tri_cache_init(tri_cache *cache);
@@ -120,6 +121,7 @@ void tri_cache_park(tri_cache *cache);
 TRI_INLINE void tri_cache_undefer(tri_cache *cache) {
   atomic_signal_fence(memory_order_seq_cst);
   uint32_t depth = atomic_load_explicit(&cache->defer, memory_order_relaxed);
+  TRI_ASSERT(depth > 0);
   atomic_store_explicit(&cache->defer, depth - 1, memory_order_relaxed);
   atomic_signal_fence(memory_order_seq_cst);
   if (tri_unlikely(atomic_load_explicit(&cache->stop_pending, memory_order_relaxed)) && depth == 1)

@@ -140,9 +140,14 @@ void tri_central_give(tri_span *span) {
   tri_lock_drop(&central->lock);
 }
 
+bool tri_central_any_unswept(uint32_t bucket) {
+  const tri_span_list *lists = unswept(central_of(bucket));
+  return tri_span_list_any(&lists[WITH_FREE]) || tri_span_list_any(&lists[FULL]);
+}
+
 bool tri_central_sweep_one(uint32_t bucket) {
   tri_central *central = central_of(bucket);
-  if (!tri_span_list_any(&unswept(central)[WITH_FREE]) && !tri_span_list_any(&unswept(central)[FULL])) return false;
+  if (!tri_central_any_unswept(bucket)) return false;
   tri_lock_take(&central->lock);
   tri_span *span = take_from(&unswept(central)[WITH_FREE]);
   if (!span) span = take_from(&unswept(central)[FULL]);
@@ -151,6 +156,21 @@ bool tri_central_sweep_one(uint32_t bucket) {
   sweep(span);
   tri_central_give(span);
   return true;
+}
+
+/* ---- mending ---- */
+
+void tri_central_mend_begin(void) {
+  for (uint32_t bucket = 1; bucket < tri_central_count(); bucket++) {
+    tri_central *central = central_of(bucket);
+    tri_lock_abandon(&central->lock);
+    for (int i = 0; i < 4; i++) central->lists[i / 2][i % 2] = (tri_span_list){.count = 0};
+  }
+}
+
+void tri_central_mend_span(tri_span *span) {
+  uint32_t parity = atomic_load_explicit(&span->epoch, memory_order_relaxed) & 1;
+  tri_span_push(&central_of(span->bucket)->lists[parity][span->live >= span->slots ? FULL : WITH_FREE], span);
 }
 
 /* ---- freeing one object ---- */

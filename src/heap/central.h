@@ -43,9 +43,15 @@ void tri_central_give(tri_span *span);
 
 /* Sweeps one unswept span of the bucket. False when there is none. */
 bool tri_central_sweep_one(uint32_t bucket);
+/* Whether a list has one: a look without the lock. */
+bool tri_central_any_unswept(uint32_t bucket);
 
 /* Frees one object of a span that no cache of the calling thread owns. False when the slot is not allocated. Sets
  * needs_zero. start is a slot start. */
 bool tri_central_free_slot(tri_span *span, uintptr_t start);
+
+/* For heap/mend.c: empties all lists and frees their locks; puts a span in state central on the list it belongs on. */
+void tri_central_mend_begin(void);
+void tri_central_mend_span(tri_span *span);
 
 #endif

@@ -14,7 +14,8 @@ struct tri_cache;
 enum { TRI_POISON_BYTE = 0xdb };
 
 typedef struct tri_heap {
-  _Atomic(uint32_t) epoch; /* release at the flip, which happens while every reader is stopped: relaxed reads suffice */
+  _Atomic(uint32_t) epoch; /* Release at the flip. Relaxed reads suffice: who reads it defers stops or holds the sweep
+                               lock, so he is not at it during a flip, and the end of the stop orders the two */
   _Atomic(ptrdiff_t) live; /* relaxed: a statistic that triggers; briefly negative when frees are counted first */
   _Atomic(ptrdiff_t) trigger; /* live at which a collection starts; PTRDIFF_MAX: never */
   bool started;               /* set under the start lock; read through the caches, which exist only after it */

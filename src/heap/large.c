@@ -84,8 +84,12 @@ static void destroy(tri_span *span) {
   tri_span_destroy(span);
 }
 
+static tri_span_list *unswept_list(void) { return &large.lists[~tri_heap_epoch() & 1]; }
+
+bool tri_large_any_unswept(void) { return tri_span_list_any(unswept_list()); }
+
 bool tri_large_sweep_one(void) {
-  tri_span_list *unswept = &large.lists[~tri_heap_epoch() & 1];
+  tri_span_list *unswept = unswept_list();
   tri_lock_take(&large.lock);
   tri_span *span = tri_span_pop(unswept);
   if (!span) {
@@ -123,4 +127,13 @@ bool tri_large_free(tri_span *span) {
   }
   tri_cache_undefer(cache);
   return listed;
+}
+
+void tri_large_mend_begin(void) {
+  tri_lock_abandon(&large.lock);
+  large.lists[0] = large.lists[1] = (tri_span_list){0};
+}
+
+void tri_large_mend_span(tri_span *span) {
+  tri_span_push(&large.lists[atomic_load_explicit(&span->epoch, memory_order_relaxed) & 1], span);
 }

@@ -99,6 +99,9 @@ static uint32_t earn(tri_layout *layout, uint32_t number, uint32_t size_class) {
   return bucket;
 }
 
+/* A layout is complete before it is linked, and a bucket before it has its number; a number may be lost. */
+void tri_layout_mend(void) { tri_lock_abandon(&layout_table.lock); }
+
 uint32_t tri_layout_bucket(uint32_t number, uint32_t size_class, size_t size, bool *final) {
   *final = true;
   if (number == TRI_LAYOUT_NOSCAN) return TRI_BUCKET_NOSCAN + size_class;

@@ -46,4 +46,7 @@ uint64_t tri_layout_slot_pointers(uint32_t layout, size_t slot_size);
  * towards earning. */
 uint32_t tri_layout_bucket(uint32_t layout, uint32_t size_class, size_t size, bool *final);
 
+/* For heap/mend.c: frees the lock. */
+void tri_layout_mend(void);
+
 #endif

@@ -48,6 +48,12 @@ bool tri_large_free(tri_span *span);
 
 /* Sweeps one unswept large object; false when there is none. */
 bool tri_large_sweep_one(void);
+/* Whether there is one: a look without the lock. */
+bool tri_large_any_unswept(void);
+
+/* For heap/mend.c: empties the lists and frees their lock; puts a span in state large on the list it belongs on. */
+void tri_large_mend_begin(void);
+void tri_large_mend_span(tri_span *span);
 
 /* ---- freeing ---- */
 

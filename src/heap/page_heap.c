@@ -232,6 +232,16 @@ size_t tri_page_heap_release(size_t max_pages, bool any) {
   return done ? run.count : 0;
 }
 
+static bool is_in_span(size_t page) { return tri_span_of(tri_arena_address(page)) != NULL; }
+
+void tri_page_heap_mend(size_t used_pages, size_t spans) {
+  tri_lock_abandon(&page_heap.lock);
+  page_heap.descriptors = NULL;
+  tri_pages_mend(&page_heap.pages, is_in_span);
+  atomic_store_explicit(&page_heap.used_pages, used_pages, memory_order_relaxed);
+  atomic_store_explicit(&page_heap.spans_in_use, spans, memory_order_relaxed);
+}
+
 tri_page_heap_figures tri_page_heap_read(void) {
   tri_lock_take(&page_heap.lock);
   tri_page_heap_figures figures = {

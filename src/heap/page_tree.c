@@ -50,21 +50,37 @@ static tri_page_sum merge(const tri_page_sum *sums, size_t span) {
   return tri_page_sum_pack(start, tri_max(max, run), run);
 }
 
+/* Sums the entries [first, end) of a level up from those below; true when that changed one. */
+TRI_INLINE bool sum_up(tri_page_tree *tree, size_t level, size_t first, size_t end) {
+  bool changed = false;
+  for (size_t i = first; i < end; i++) {
+    tri_page_sum sum = merge(&tree->level[level + 1][i * TRI_TREE_FANOUT], tri_page_tree_span(level + 1));
+    changed |= tree->level[level][i] != sum;
+    tree->level[level][i] = sum;
+  }
+  return changed;
+}
+
 void tri_page_tree_update(tri_page_tree *tree, size_t first, size_t end) {
   bool changed = true;
   for (size_t level = TRI_TREE_LEAF; level-- > 0 && changed;) {
-    changed = false;
     first /= TRI_TREE_FANOUT;
     end = (end - 1) / TRI_TREE_FANOUT + 1;
-    for (size_t i = first; i < end; i++) {
-      tri_page_sum sum = merge(&tree->level[level + 1][i * TRI_TREE_FANOUT], tri_page_tree_span(level + 1));
-      changed |= tree->level[level][i] != sum;
-      tree->level[level][i] = sum;
-    }
+    changed = sum_up(tree, level, first, end);
   }
   if (!changed) return;
   tree->roots = tri_max(tree->roots, end);
   tree->first_root = tri_min(tree->first_root, first);
+}
+
+void tri_page_tree_mend(tri_page_tree *tree, size_t chunk_count) {
+  size_t end = chunk_count;
+  for (size_t level = TRI_TREE_LEAF; level-- > 0;) {
+    end = (end - 1) / TRI_TREE_FANOUT + 1;
+    (void)sum_up(tree, level, 0, end);
+  }
+  tree->roots = end;
+  tree->first_root = 0;
 }
 
 tri_page_hit tri_page_tree_find(tri_page_tree *tree, size_t count) {

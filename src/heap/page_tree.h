@@ -52,6 +52,9 @@ TRI_INLINE bool tri_page_tree_set(tri_page_tree *tree, size_t chunk, tri_page_su
 /* Sums up anew what is above the leaves [first, end). */
 void tri_page_tree_update(tri_page_tree *tree, size_t first, size_t end);
 
+/* The same for all of chunk_count leaves, whatever stands above them. */
+void tri_page_tree_mend(tri_page_tree *tree, size_t chunk_count);
+
 /* The lowest run of count free pages. */
 tri_page_hit tri_page_tree_find(tri_page_tree *tree, size_t count);
 

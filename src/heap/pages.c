@@ -328,6 +328,32 @@ void tri_page_cache_flush(tri_pages *pages, tri_page_cache *cache) {
   *cache = (tri_page_cache){0};
 }
 
+/* ---- mending ---- */
+
+static void mend_chunk(tri_pages *pages, size_t c, bool (*is_used)(size_t page)) {
+  tri_pages_chunk *chunk = &pages->chunks[c];
+  for (size_t w = 0; w < TRI_CHUNK_WORDS; w++) {
+    uint64_t used = 0;
+    for (size_t i = 0; i < 64; i++) used |= (uint64_t)is_used(c * TRI_PAGES_PER_CHUNK + w * 64 + i) << i;
+    chunk->allocated.word[w] = used;
+    chunk->zero.word[w] &= ~used;
+    chunk->released.word[w] &= chunk->zero.word[w];
+  }
+  pages->allocated += tri_chunk_bits_count(&chunk->allocated, 0, TRI_PAGES_PER_CHUNK);
+  pages->free_released += tri_chunk_bits_count(&chunk->released, 0, TRI_PAGES_PER_CHUNK);
+}
+
+void tri_pages_mend(tri_pages *pages, bool (*is_used)(size_t page)) {
+  pages->allocated = pages->free_released = pages->taken = 0;
+  if (!pages->chunk_count) return;
+  for (size_t c = 0; c < pages->chunk_count; c++) mend_chunk(pages, c, is_used);
+  publish(pages, 0, pages->chunk_count);
+  for (int kind = 0; kind < TRI_PAGES_KINDS; kind++) { /* also where no leaf has changed just now */
+    tri_page_tree_mend(&pages->own[kind], pages->chunk_count);
+    tri_page_tree_mend(&pages->open[kind], pages->chunk_count);
+  }
+}
+
 /* ---- figures ---- */
 
 size_t tri_pages_chunk_count(const tri_pages *pages) { return pages->chunk_count; }

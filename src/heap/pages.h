@@ -92,6 +92,12 @@ tri_pages_run tri_page_cache_alloc(tri_page_cache *cache, size_t count);
 /* Gives everything left back. */
 void tri_page_cache_flush(tri_pages *pages, tri_page_cache *cache);
 
+/* ---- mending ---- */
+
+/* For heap/mend.c: whatever change of the tables was cut short, makes them say that of the chunks there are exactly the
+ * pages are allocated for which is_used holds. Their kinds, and what is known of free pages, stay. */
+void tri_pages_mend(tri_pages *pages, bool (*is_used)(size_t page));
+
 /* ---- figures ---- */
 
 size_t tri_pages_chunk_count(const tri_pages *pages);

@@ -83,4 +83,7 @@ void *tri_meta_alloc(tri_meta_kind kind, size_t size) {
   return block;
 }
 
+/* A block is taken by one store: it is somebody's, or nobody's. */
+void tri_meta_mend(void) { tri_lock_abandon(&meta.lock); }
+
 const tri_region *tri_meta_region(tri_meta_kind kind) { return &meta.regions[kind]; }

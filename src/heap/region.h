@@ -44,6 +44,9 @@ void tri_meta_unreserve(void);
 /* size bytes, zeroed, aligned to 64; NULL when memory is out. Never freed. */
 void *tri_meta_alloc(tri_meta_kind kind, size_t size);
 
+/* For heap/mend.c: frees the lock. */
+void tri_meta_mend(void);
+
 const tri_region *tri_meta_region(tri_meta_kind kind);
 
 #endif

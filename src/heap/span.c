@@ -36,10 +36,12 @@ tri_span *tri_span_pop(tri_span_list *list) {
   return span;
 }
 
+/* Acquire: pairs with the release of tri_free by another thread, whose last use of the memory is over when the bit is
+ * seen clear. The memory of an empty span is given away. */
 uint32_t tri_span_count(const tri_span *span) {
   uint32_t count = 0;
   for (size_t word = 0; word < tri_span_words(span); word++)
-    count += tri_popcount(atomic_load_explicit(tri_span_alloc_word(span, word), memory_order_relaxed));
+    count += tri_popcount(atomic_load_explicit(tri_span_alloc_word(span, word), memory_order_acquire));
   return count;
 }
 
@@ -67,7 +69,7 @@ uint32_t tri_span_exchange(tri_span *span, size_t also_word, uint64_t also) {
   for (size_t word = 0; word < tri_span_words(span); word++) {
     uint64_t gone = exchange_word(&bits[word], word == also_word ? also : 0);
     freed += tri_popcount(gone);
-    live += tri_popcount(atomic_load_explicit(&bits[word].alloc, memory_order_relaxed));
+    live += tri_popcount(atomic_load_explicit(&bits[word].alloc, memory_order_acquire)); /* as in tri_span_count */
     if (tri_unlikely(tri_the_heap.poison) && gone) poison_freed(span, word, gone);
   }
   span->live = live;

@@ -121,6 +121,9 @@ bool tri_page_heap_init(void);
  * any: also parts of huge pages. */
 size_t tri_page_heap_release(size_t max_pages, bool any);
 
+/* For heap/mend.c: the pages in use are those of spans, this many. Free descriptors are lost, and supplies void. */
+void tri_page_heap_mend(size_t used_pages, size_t spans);
+
 typedef struct tri_page_heap_figures {
   size_t heap_bytes;     /* committed: HeapSys */
   size_t used_bytes;     /* in spans: HeapInuse */

@@ -22,7 +22,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "os/os.h"
+#include "os/lock.h"
 
 /* ---- modules ---- */
 
@@ -102,11 +102,11 @@ enum {
   TRI_MASK_BYTES = 8,
 };
 
-/* How far the static area reaches below and above a thread pointer. exact: glibc said so. Written once by
- * tri_os_tls_prepare, at start, before there is a second reader. */
+/* How far the static area reaches below and above a thread pointer. exact: glibc said so. Written once, by
+ * tri_os_tls_prepare, before there is a second reader. */
 static struct {
   size_t below, above;
-  bool exact;
+  bool exact, known;
 } tri_tls_layout TRI_OWN_DATA;
 
 uintptr_t tri_os_thread_pointer(void) {
@@ -146,6 +146,7 @@ static void tri_layout_set(size_t blocks, size_t control) {
 
 /* Asks glibc. On x86-64 the size it gives for the static area includes struct pthread. */
 static bool tri_layout_ask(void) {
+  TRI_ASSERT(!tri_lock_holds_any());
   void (*static_info)(size_t *, size_t *) =
       (void (*)(size_t *, size_t *))dlsym(RTLD_DEFAULT, "_dl_get_tls_static_info");
   const uint32_t *control = dlsym(RTLD_DEFAULT, "_thread_db_sizeof_pthread");
@@ -189,12 +190,17 @@ static bool tri_layout_holds(void) {
 }
 
 void tri_os_tls_prepare(void) {
+  if (tri_tls_layout.known) return;
   tri_tls_layout.exact = tri_layout_ask() && tri_layout_holds();
   if (!tri_tls_layout.exact) {
     tri_layout_set(0, TRI_CONTROL_GUESS);
     dl_iterate_phdr(tri_layout_measure, NULL);
   }
+  tri_tls_layout.known = true;
 }
+
+/* The loader is asked before anybody can wait for it and hold a lock of ours. */
+__attribute__((constructor(101))) static void tri_layout_load(void) { tri_os_tls_prepare(); }
 
 tri_os_range tri_os_static_tls(uintptr_t thread_pointer) {
   tri_os_range area = tri_static_area(thread_pointer);

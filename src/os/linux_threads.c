@@ -13,7 +13,7 @@
 
 #include "base/fmt.h"
 #include "os/linux_proc.h"
-#include "os/os.h"
+#include "os/lock.h"
 
 enum {
   TRI_THREAD_STACK = 256 * 1024,
@@ -77,6 +77,7 @@ static tri_create_function *tri_create_find(void) {
       {RTLD_DEFAULT, "___interceptor_pthread_create"}, /* so called since LLVM 17 */
       {RTLD_NEXT, "pthread_create"},
   };
+  TRI_ASSERT(!tri_lock_holds_any());
   for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
     void *found = dlsym(places[i].scope, places[i].name);
     if (found) return (tri_create_function *)found;
@@ -94,6 +95,10 @@ static tri_create_function *tri_create(void) {
   }
   return create;
 }
+
+/* The loader is asked when the library is loaded: threads are started with a lock held, and who holds the loader's lock
+ * may wait for that. */
+__attribute__((constructor(101))) static void tri_create_load(void) { (void)tri_create(); }
 
 /* The C library takes the thread's static TLS out of the stack it is given. */
 static size_t tri_thread_stack_size(void) {

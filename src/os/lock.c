@@ -20,6 +20,8 @@ void tri_lock_wake(tri_lock *lock) { tri_os_wake(&lock->state, 1); }
 static _Thread_local uint32_t ranks_held;
 bool (*tri_lock_may_hold)(void) TRI_OWN_DATA;
 
+bool tri_lock_holds_any(void) { return ranks_held != 0; }
+
 void tri_lock_check_order(const tri_lock *lock, bool taking) {
   uint32_t bit = 1u << lock->rank;
   if (!taking) {

@@ -1,8 +1,12 @@
 /* lock.h - the library's mutual exclusion: a futex lock with a rank.
  *
  * Follows Drepper, "Futexes Are Tricky" (mutex 2). Locks are taken in ascending rank only; assertion builds check it
- * with a thread-local set of held ranks, so the order below is data, not folklore (as runtime/lockrank.go). A thread of
- * the program holds a lock only while stops are deferred (heap/cache.h): nobody is ever stopped inside one. */
+ * with a thread-local set of held ranks, so the order below is data, not folklore (as runtime/lockrank.go).
+ *
+ * Nobody is ever stopped inside a lock. Those up to TRI_RANK_REGISTRY are the collector's: a stop needs the first and
+ * the last of them, and keeps the sweeper out by the second. So their holders are not stopped; but who waits for one
+ * must not defer stops, unless he holds TRI_RANK_CYCLE: its holder may be about to stop him. The others are the heap's:
+ * a thread of the program holds one only while it defers stops (heap/cache.h) or holds TRI_RANK_REGISTRY. */
 #ifndef TRI_OS_LOCK_H
 #define TRI_OS_LOCK_H
 
@@ -35,6 +39,8 @@ extern bool (*tri_lock_may_hold)(void);
 void tri_lock_wait(tri_lock *lock);
 void tri_lock_wake(tri_lock *lock);
 void tri_lock_check_order(const tri_lock *lock, bool taking);
+/* Whether this thread holds any lock. For assertions: only builds with these keep account. */
+bool tri_lock_holds_any(void);
 
 #ifdef TRI_ASSERTIONS
 #define TRI_LOCK_CHECK(lock, taking) tri_lock_check_order(lock, taking)
@@ -67,5 +73,8 @@ TRI_INLINE void tri_lock_drop(tri_lock *lock) {
 TRI_INLINE bool tri_lock_is_held(const tri_lock *lock) {
   return atomic_load_explicit(&lock->state, memory_order_relaxed) != 0;
 }
+
+/* In the child of a fork, where its holder is not (gc/fork.c): the lock is free. Relaxed: there is one thread. */
+TRI_INLINE void tri_lock_abandon(tri_lock *lock) { atomic_store_explicit(&lock->state, 0, memory_order_relaxed); }
 
 #endif

@@ -147,7 +147,8 @@ typedef struct tri_os_module_visitor {
 bool tri_os_visit_modules(const tri_os_module_visitor *visitor);
 
 /* The static TLS area of the thread whose thread pointer is given, with its thread control block (where the first
- * block of pthread keys lies). Async-signal-safe after tri_os_tls_prepare, which is called once at start. */
+ * block of pthread keys lies). Async-signal-safe after tri_os_tls_prepare, which asks the loader. It is called when
+ * the library is loaded, and does nothing a second time: for who comes earlier. */
 void tri_os_tls_prepare(void);
 tri_os_range tri_os_static_tls(uintptr_t thread_pointer);
 

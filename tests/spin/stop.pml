@@ -15,7 +15,7 @@
 #ifndef STOPS
 #define STOPS 2
 #endif
-#define ROUNDS 2
+#define ROUNDS 1
 #define SIGNALS 2
 
 #define RUNNING 0

@@ -17,7 +17,7 @@
 #include "child.h"
 #include "steps.h"
 
-enum { FORKS = UNDER_TSAN ? 20 : 200, ALLOCATORS = 3, DEPTH = 10 };
+enum { FORKS = UNDER_TSAN || UNDER_ASAN ? 20 : 200, ALLOCATORS = 3, DEPTH = 10 };
 
 static const char *const poison[] = {"TRICOLOR_DEBUG=poison=1,check=1", NULL};
 

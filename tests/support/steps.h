@@ -31,6 +31,15 @@ enum { UNDER_ASAN = 1 };
 enum { UNDER_ASAN = 0 };
 #endif
 
+/* Ends the test, saying why it means nothing under ThreadSanitizer. */
+#define SKIP_UNDER_TSAN(reason)                                                                                        \
+  do {                                                                                                                 \
+    if (UNDER_TSAN) {                                                                                                  \
+      puts("skipped under ThreadSanitizer: " reason);                                                                  \
+      skip();                                                                                                          \
+    }                                                                                                                  \
+  } while (0)
+
 /* ---- steps ---- */
 
 typedef _Atomic(uint32_t) test_step;

@@ -80,6 +80,7 @@ static void run_scavenger(void *unused) {
 
 static void test_memory_goes_back_to_the_system(void **state) {
   (void)state;
+  SKIP_UNDER_TSAN("its shadow is memory, too");
   child_result result = child_run(run_scavenger, NULL, NULL);
   assert_true(child_succeeded(&result));
 }

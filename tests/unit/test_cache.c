@@ -40,9 +40,7 @@ static tri_cache_slot *slot_for(uint32_t bucket) { return &cache->slots[tri_cach
 
 /* ---- the collector ---- */
 
-static void set_mark(uintptr_t start) {
-  atomic_fetch_or(&tri_arena_bits(start)->mark, tri_bit_mask(start));
-}
+static void set_mark(uintptr_t start) { atomic_fetch_or(&tri_arena_bits(start)->mark, tri_bit_mask(start)); }
 
 /* The allocation bits show what was handed out and nothing else. */
 static void check_hidden(void) {
@@ -55,9 +53,13 @@ static void check_hidden(void) {
     }
 }
 
+static void sweep_all(void) {
+  while (tri_sweep_batch()) {}
+}
+
 /* A whole collection; forced: as tri_gc makes it, with the caches swept before the world goes on. */
 static void collect(bool forced) {
-  tri_sweep_all();
+  sweep_all();
   tri_cache_sweep(cache);
   tri_cache_stop_begin(cache);
   check_hidden();
@@ -66,7 +68,7 @@ static void collect(bool forced) {
   atomic_fetch_add(&tri_the_heap.epoch, 1);
   if (forced) tri_cache_sweep(cache);
   tri_cache_stop_end(cache);
-  if (forced) tri_sweep_all();
+  if (forced) sweep_all();
 }
 
 static void maybe_collect(test_random *random) {

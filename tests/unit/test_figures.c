@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "child.h"
+#include "steps.h"
 
 enum { MIB = 1 << 20 };
 
@@ -125,6 +126,7 @@ static void run_globals(void *unused) {
 
 static void test_the_goal_counts_static_data(void **state) {
   (void)state;
+  SKIP_UNDER_TSAN("it has 20 MiB of static data");
   child_result result = child_run(run_globals, NULL, NULL);
   assert_true(child_succeeded(&result));
 }
@@ -158,6 +160,7 @@ static void run_stacks(void *unused) {
 
 static void test_the_goal_counts_stacks(void **state) {
   (void)state;
+  SKIP_UNDER_TSAN("a stop may interrupt it, see tests/CMakeLists.txt");
   child_result result = child_run(run_stacks, NULL, NULL);
   assert_true(child_succeeded(&result));
 }
@@ -263,6 +266,7 @@ static traced read_line(const regex_t *form, const char *line) {
 
 static void test_trace_line(void **state) {
   (void)state;
+  SKIP_UNDER_TSAN("it has 20 MiB of static data");
   regex_t form;
   assert_int_equal(regcomp(&form, LINE, REG_EXTENDED), 0);
   assert_int_equal(form.re_nsub + 1, GROUPS);

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "child.h"
+#include "steps.h"
 #include "gc/thread.h"
 #include "heap/arena.h"
 #include "heap/heap.h"
@@ -196,6 +197,7 @@ static void *work(void *argument) {
 
 static void test_mallocs_of_threads(void **state) {
   (void)state;
+  SKIP_UNDER_TSAN("a stop may interrupt it, see tests/CMakeLists.txt");
   static worker workers[THREADS];
   tri_memstats before = read_stats();
   for (uint64_t i = 0; i < THREADS; i++) {
@@ -249,6 +251,7 @@ static void *take(void *unused) {
 /* Hardly an object is alive, and what one thread allocates another one frees: no difference may turn negative. */
 static void test_figures_while_others_run(void **state) {
   (void)state;
+  SKIP_UNDER_TSAN("a stop may interrupt it, see tests/CMakeLists.txt");
   pthread_t giver, taker;
   tri_gc();
   assert_int_equal(pthread_create(&giver, NULL, give, NULL), 0);
@@ -335,6 +338,7 @@ static void map_all(void *unused) {
 
 static void test_sys_is_what_was_mapped(void **state) {
   (void)state;
+  SKIP_UNDER_TSAN("its shadow is memory, too");
   child_result result = child_run(map_all, NULL, NULL);
   assert_true(child_succeeded(&result));
 }
@@ -426,6 +430,7 @@ static void grow_and_compare(void *argument) {
 
 static void test_resident_memory(void **state) {
   (void)state;
+  SKIP_UNDER_TSAN("its shadow is memory, too");
   for (int shape = 0; shape < 5; shape++) {
     child_result result = child_run(grow_and_compare, &shape, NULL);
     if (!child_succeeded(&result)) fail_msg("shape: %s", shape_names[shape]);

@@ -123,7 +123,7 @@ static void test_signals(void **state) {
   static const int taken[] = {SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT, 32, 33};
   for (int number = 1; number <= 64; number++) {
     bool is_taken = false;
-    char value[8];
+    char value[16];
     snprintf(value, sizeof value, "%d", number);
     for (size_t i = 0; i < sizeof taken / sizeof *taken; i++) is_taken |= taken[i] == number;
     if (is_taken)

@@ -33,17 +33,11 @@ static tri_span_request request_of(uint32_t class, bool noscan) {
 
 static uintptr_t slot_of(const tri_span *span, uint32_t index) { return span->start + index * span->slot_size; }
 
-static bool is_marked(uintptr_t start) {
-  return atomic_load(&tri_arena_bits(start)->mark) & tri_bit_mask(start);
-}
+static bool is_marked(uintptr_t start) { return atomic_load(&tri_arena_bits(start)->mark) & tri_bit_mask(start); }
 
-static void set_alloc(uintptr_t start) {
-  atomic_fetch_or(&tri_arena_bits(start)->alloc, tri_bit_mask(start));
-}
+static void set_alloc(uintptr_t start) { atomic_fetch_or(&tri_arena_bits(start)->alloc, tri_bit_mask(start)); }
 
-static void set_mark(uintptr_t start) {
-  atomic_fetch_or(&tri_arena_bits(start)->mark, tri_bit_mask(start));
-}
+static void set_mark(uintptr_t start) { atomic_fetch_or(&tri_arena_bits(start)->mark, tri_bit_mask(start)); }
 
 static bool bits_are_clear(uintptr_t start, size_t pages) {
   for (size_t word = 0; word < pages * TRI_WORDS_PER_PAGE; word++)

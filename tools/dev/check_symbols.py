@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks that libtricolor.so exports what it should and nothing else.
 
-That is: the functions that the public headers declare with TRI_API, and the names of libc that the library interposes,
+That is: what the public headers declare with TRI_API, and the names of libc that the library interposes,
 listed in interposed.txt beside this file.
 usage: check_symbols.py LIBRARY.so
 """
@@ -18,12 +18,12 @@ DECLARATION = re.compile(r"\bTRI_API\b([^;]*);")
 
 
 def declared_functions():
-    """The names that follow TRI_API in the public headers."""
+    """The names of functions, or else of pointers, that follow TRI_API in the public headers."""
     names = set()
     for header in sorted((ROOT / "include").rglob("*.h")):
         text = DIRECTIVE.sub("", COMMENT.sub(" ", header.read_text(encoding="utf-8")))
         for declaration in DECLARATION.findall(text):
-            name = re.search(r"\b(tri_\w+)\s*\(", declaration)
+            name = re.search(r"\b(tri_\w+)\s*\(", declaration) or re.search(r"\*\s*(tri_\w+)", declaration)
             if not name:
                 sys.exit(f"check_symbols: {header.name}: cannot read the declaration TRI_API{declaration};")
             names.add(name.group(1))
