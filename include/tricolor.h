@@ -300,7 +300,8 @@ TRI_API tri_err tri_remove_root(const void *start);
 
 /* Tells of the calling thread. Never needed for threads that the system lists; for threads with stacks the library
  * cannot bound (a thread made by a raw clone on memory of the program's own): stack_low and stack_high bound the whole
- * stack. Both NULL: find them. Attaching twice only updates the bounds. TRI_ERR_INVALID when low is not below high. */
+ * stack. Both NULL: find them. Attaching twice only updates the bounds. TRI_ERR_INVALID when low is not below high, or
+ * the calling function's frame is not between them. */
 TRI_API tri_err tri_thread_attach(void *stack_low, void *stack_high);
 
 /* Forgets the calling thread: its cached memory goes back, its stack is not looked at until it uses the library again.

@@ -132,12 +132,9 @@ TRI_API tri_err tri_thread_attach(void *stack_low, void *stack_high) {
   }
   tri_thread *self = tri_thread_self();
   if (!self) return TRI_ERR_NOMEM;
-  if (stack_high) {
-    self->stack_low = (uintptr_t)stack_low;
-    self->stack_high = (uintptr_t)stack_high;
-    self->bounds_given = true;
-  }
-  return TRI_OK;
+  if (tri_thread_set_stack(self, (uintptr_t)stack_low, (uintptr_t)stack_high)) return TRI_OK;
+  tri_print("tricolor: tri_thread_attach: %p to %p is not the calling thread's stack\n", stack_low, stack_high);
+  return TRI_ERR_INVALID;
 }
 
 TRI_API tri_err tri_thread_detach(void) {

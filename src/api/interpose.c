@@ -96,6 +96,7 @@ static void *end_at_once(void *unused) { return unused; }
 static void end_sanitizers_thread(void) {
   pthread_t first;
   if (!__tsan_init || !__sanitizer_sandbox_on_notify) return;
+  if (!is_ours(dlsym(RTLD_DEFAULT, "pthread_create"))) return; /* it would begin in our code, before it is ready */
   if (pthread_create(&first, NULL, end_at_once, NULL) == 0) pthread_join(first, NULL);
   __sanitizer_sandbox_on_notify(NULL);
 }

@@ -1,5 +1,5 @@
-/* api/link.c - ties the layers together before main: the heap learns how to start, the collector who hears of
- * collections. Also brings the interposed functions into a static link, and owns the api layer's lock (link.h). */
+/* api/link.c - ties the layers together before main: the collector learns who hears of collections.
+ * Also brings the interposed functions into a static link, and owns the api layer's lock (link.h). */
 #include "api/link.h"
 
 #include <pthread.h>
@@ -38,9 +38,8 @@ static void free_lock_of_child(void) { atomic_store_explicit(&api_turn, 0, memor
 
 /* ---- loading ---- */
 
-/* Before other constructors: they may allocate. */
+/* Before other constructors: they may allocate. (The heap can start before this, too.) */
 __attribute__((constructor(101))) static void link_layers(void) {
-  tri_the_hooks.attach = tri_start_attach;
   tri_start_observer = observe;
   (void)pthread_atfork(NULL, NULL, free_lock_of_child);
 }

@@ -8,7 +8,8 @@
  *   SITE_NOSCAN, or SITE_LAYOUT + layout: no bucket yet, or not for single objects; 0: the site was never used
  *
  * Bucket 0 and numbers from SITE_NOSCAN on are no buckets, so no slot of a cache ever matches those; and slot 0, which
- * offset 0 leads to, matches nothing. So the two fields may be read in any mixture of old and new: both relaxed.
+ * offset 0 leads to, matches nothing. So the short way may read the two fields in any mixture of old and new: both
+ * relaxed. Elsewhere bucket is stored with release and read with acquire: what it names was made by then.
  *
  * A type leaves the list when its library is unloaded. Lock: the api layer's (api/link.h) guards the list; whoever
  * walks it sees only types whose memory is there. What a look-up found is used without the lock: a site and its type
@@ -173,20 +174,20 @@ TRI_API void *tri_alloc_typed(const tri_type *type, size_t count) {
 }
 
 static uint32_t site_layout(tri_site *site) {
-  uint32_t known = __atomic_load_n(&site->bucket, __ATOMIC_RELAXED);
+  uint32_t known = __atomic_load_n(&site->bucket, __ATOMIC_ACQUIRE);
   if (known >= SITE_LAYOUT) return known - SITE_LAYOUT;
   if (known == SITE_NOSCAN) return TRI_LAYOUT_NOSCAN;
   const tri_type *type = find_type(site);
   uint32_t layout = type ? layout_of(type) : TRI_LAYOUT_CONSERVATIVE;
   __atomic_store_n(&site->bucket, layout == TRI_LAYOUT_NOSCAN ? (uint32_t)SITE_NOSCAN : SITE_LAYOUT + layout,
-                   __ATOMIC_RELAXED);
+                   __ATOMIC_RELEASE);
   return layout;
 }
 
 static void site_keep_bucket(tri_site *site, uint32_t bucket) {
   size_t offset = offsetof(tri_cache, slots) + tri_cache_slot_index(bucket) * sizeof(tri_cache_slot);
   __atomic_store_n(&site->slot, (uint32_t)offset, __ATOMIC_RELAXED);
-  __atomic_store_n(&site->bucket, bucket, __ATOMIC_RELAXED);
+  __atomic_store_n(&site->bucket, bucket, __ATOMIC_RELEASE);
 }
 
 /* Remembers the bucket of single objects once it is final. Only slots that are cleared when claimed come this way: the
@@ -204,7 +205,7 @@ static void *site_first(tri_site *site) {
 }
 
 static TRI_NOINLINE void *site_slow(tri_site *site) {
-  uint32_t known = __atomic_load_n(&site->bucket, __ATOMIC_RELAXED);
+  uint32_t known = __atomic_load_n(&site->bucket, __ATOMIC_ACQUIRE);
   if (known && known < SITE_NOSCAN) return tri_api_alloc_slow(known); /* its slot is empty or serves another bucket */
   return TRI_KEEPING_ERRNO(site_first(site));
 }

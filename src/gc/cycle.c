@@ -29,10 +29,10 @@ enum { FORK_WAIT_NS = 20 * 1000, FORK_LOOKS = 2000 };
 
 static struct {
   tri_lock lock;
-  _Atomic(uint32_t) forking;  /* no collection may begin; a futex word. seq_cst against entering: see enter */
-  _Atomic(uint32_t) entering; /* threads that may hold the loader's lock for a collection, or wait for it */
-  _Atomic(uint32_t) visiting; /* those of them that are known to hold it. Relaxed: it is only waited for */
-  _Atomic(const char *) why_off; /* why there are no collections; NULL: there are. Relaxed: set while there is one thread */
+  _Atomic(uint32_t) forking;     /* no collection may begin; a futex word. seq_cst against entering: see enter */
+  _Atomic(uint32_t) entering;    /* threads that may hold the loader's lock for a collection, or wait for it */
+  _Atomic(uint32_t) visiting;    /* those of them that are known to hold it. Relaxed: it is only waited for */
+  _Atomic(const char *) why_off; /* no collections, and why; NULL: there are. Relaxed: set while there is one thread */
   _Atomic(int) percent;
   bool check;
   int processors;
@@ -45,9 +45,7 @@ static struct {
 } cycle TRI_OWN_DATA = {.lock = TRI_LOCK_INIT(TRI_RANK_CYCLE), .percent = 100};
 
 /* This thread's part in the above: what is left of the counts in a fork's child. */
-static _Thread_local volatile struct {
-  bool entered, visits, paused;
-} own __attribute__((tls_model("initial-exec")));
+static _Thread_local volatile struct { bool entered, visits, paused; } own __attribute__((tls_model("initial-exec")));
 
 /* One collection under way: lives on the collecting thread's stack. */
 typedef struct tri_collection {

@@ -45,9 +45,7 @@ static _Thread_local enum {
 } how __attribute__((tls_model("initial-exec")));
 
 /* Of the fork that is PREPARED: the cycle lock is held. */
-static struct {
-  bool at_rest, loader_is_free;
-} fork_state TRI_OWN_DATA;
+static struct { bool at_rest, loader_is_free; } fork_state TRI_OWN_DATA;
 
 /* The gate's value is seen by every thread when it goes on: that follows the end of the stop (thread.h). */
 static bool close_gate(void) {

@@ -79,12 +79,15 @@ bool tri_start(const tri_settings *settings, bool *already) {
   return good;
 }
 
-struct tri_cache *tri_start_attach(void) {
+static struct tri_cache *attach(void) {
   bool already;
   if (!tri_start(NULL, &already)) return NULL;
   tri_thread *thread = tri_thread_attach_self();
   return thread ? &thread->cache : NULL;
 }
+
+/* The heap's attach hook, from the first instruction on (heap/heap.c). */
+__attribute__((section("tri_attach"), used)) static tri_attach_function *const attach_hook = attach;
 
 /* ---- fork ---- */
 
@@ -103,6 +106,4 @@ void tri_start_resume(void) {
 }
 
 /* Relaxed: there is one thread. */
-void tri_start_after_fork_child(void) {
-  atomic_store_explicit(&start.turn, turn_for != NOTHING, memory_order_relaxed);
-}
+void tri_start_after_fork_child(void) { atomic_store_explicit(&start.turn, turn_for != NOTHING, memory_order_relaxed); }

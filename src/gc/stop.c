@@ -24,8 +24,8 @@
  *
  * The collector's own thread blocks the program's signals from begin to end: a handler would run beside the mark.
  *
- * The program may use the stop signal too. Which of the two a signal is, is told by counting ours (is_ours); the
- * program's go to what it asked for (gc/action.c). A signal of ours may be lost in one of the program's, for a thread
+ * The program may use the stop signal too. Ours carry a value that says so (is_ours); the program's go to what it asked
+ * for (gc/action.c). A signal of ours may be lost in one of the program's, for a thread
  * holds one pending at most: so threads that do not answer are signalled again from time to time.
  *
  * Between tri_stop_begin and tri_stop_end nothing here or in the collector may call malloc, stdio or the loader: a
@@ -54,8 +54,7 @@ static struct {
   /* Threads that have yet to stop. acq_rel when they do: their saved state is seen by the collector. Release when they
    * are asked: pairs with the acquire in attach_in_handler, whose record was made before. */
   _Atomic(uint32_t) missing;
-  _Atomic(int) signal;     /* release when the rest is ready, pairs with tri_stop_signal */
-  _Atomic(bool) unsettled; /* a stop was given up: signals of it may still arrive at threads we do not know. Relaxed */
+  _Atomic(int) signal; /* release when the rest is ready, pairs with tri_stop_signal */
   tri_thread *collector;
   uint64_t mask; /* the collector's, of signals */
   int *tasks;    /* made when first needed */
@@ -122,15 +121,9 @@ static tri_thread *attach_in_handler(bool shares_tls) {
   return thread;
 }
 
-/* Ours come from tgkill in this process. The program may send such signals itself: then nothing we sent is
- * outstanding. */
-static bool is_ours(tri_thread *thread, const siginfo_t *info) {
-  if (info->si_code != SI_TKILL || info->si_pid != tri_os_process_id()) return false;
-  if (!thread) return atomic_load_explicit(&stop.unsettled, memory_order_relaxed);
-  uint32_t sent = atomic_load_explicit(&thread->sent, memory_order_acquire);
-  uint32_t received = atomic_exchange_explicit(&thread->received, sent, memory_order_relaxed);
-  return sent != received;
-}
+/* When no memory was left to queue what we said of it, the system delivers the signal without: then it is taken for one
+ * of the program's, which sees one signal too many. */
+static bool is_ours(const siginfo_t *info) { return info->si_code == SI_QUEUE && info->si_value.sival_ptr == &stop; }
 
 /* The stack pointer is below everything of interest: the signal frame with all registers lies above it. */
 static void stop_here(tri_thread *thread, uint32_t sequence, uintptr_t sp, const void *context) {
@@ -159,9 +152,8 @@ static void on_stop_signal(int signal, siginfo_t *info, void *context) {
   uint32_t sequence = atomic_load_explicit(&stop.sequence, memory_order_acquire);
   tri_thread *thread = tri_thread_here();
   if (!thread && (sequence & 1)) thread = attach_in_handler(tri_thread_known() != NULL);
-  bool ours = is_ours(thread, info);
   if (thread && is_asked(thread, sequence)) stop_here(thread, sequence, sp, context);
-  if (ours)
+  if (is_ours(info))
     tri_signals_seen.stops++;
   else
     tri_action_run_chained(signal, info, context);
@@ -240,9 +232,8 @@ static bool learn_tasks(bool *sure) {
 
 /* 0, ESRCH when it is gone, or another errno, with which it is there: EAGAIN when too many real-time signals wait. */
 static int send_signal(tri_thread *thread) {
-  atomic_fetch_add_explicit(&thread->sent, 1, memory_order_release);
-  int error = tri_os_signal_thread(thread->id, tri_stop_signal());
-  if (error) atomic_fetch_sub_explicit(&thread->sent, 1, memory_order_relaxed);
+  int error = tri_os_signal_thread_value(thread->id, tri_stop_signal(), &stop);
+  if (!error) atomic_fetch_add_explicit(&thread->sent, 1, memory_order_relaxed);
   return error;
 }
 
@@ -381,7 +372,6 @@ static void take_back(uint32_t sequence) {
   for (tri_thread *thread = tri_threads_first(); thread; thread = thread->next)
     if (answer(thread, sequence)) atomic_fetch_sub_explicit(&stop.missing, 1, memory_order_relaxed);
   while (atomic_load_explicit(&stop.missing, memory_order_acquire)) tri_os_yield();
-  atomic_store_explicit(&stop.unsettled, true, memory_order_relaxed);
 }
 
 static void finish(void) {
@@ -412,15 +402,12 @@ void tri_stop_end(void) { finish(); }
 
 /* ---- fork ---- */
 
-/* Signals do not come along: what was sent and not received never will be. */
 void tri_stop_after_fork_child(tri_thread *self) {
   uint32_t sequence = atomic_load_explicit(&stop.sequence, memory_order_relaxed), state = TRI_THREAD_HELD;
   atomic_store_explicit(&stop.sequence, (sequence + 1) & ~1u, memory_order_relaxed);
   atomic_store_explicit(&stop.missing, 0, memory_order_relaxed);
-  atomic_store_explicit(&stop.unsettled, false, memory_order_relaxed);
   stop.trouble = TRI_TROUBLE_NONE;
   if (!self) return;
-  atomic_store_explicit(&self->received, atomic_load_explicit(&self->sent, memory_order_relaxed), memory_order_relaxed);
   atomic_compare_exchange_strong_explicit(&self->state, &state, TRI_THREAD_BLOCKING, memory_order_relaxed,
                                           memory_order_relaxed);
 }

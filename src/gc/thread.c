@@ -25,8 +25,6 @@ static struct {
 _Thread_local volatile uint32_t tri_thread_busy __attribute__((tls_model("initial-exec")));
 static _Thread_local bool locked_for_fork __attribute__((tls_model("initial-exec")));
 
-static bool is_locked(void) { return tri_lock_is_held(&registry.lock); }
-
 void tri_threads_lock(void) {
   if (locked_for_fork) return;
   tri_thread_busy_begin();
@@ -49,9 +47,8 @@ void tri_threads_unlock_for_fork(void) {
   tri_threads_unlock();
 }
 
-
 tri_thread *tri_threads_first(void) {
-  TRI_ASSERT(is_locked());
+  TRI_ASSERT(tri_lock_is_held(&registry.lock));
   return registry.threads;
 }
 
@@ -60,9 +57,7 @@ static void on_thread_exit(void *thread) {
   tri_thread_detach_self();
 }
 
-bool tri_thread_defers_stops(void) {
-  return atomic_load_explicit(&tri_cache_self->defer, memory_order_relaxed) > 0;
-}
+bool tri_thread_defers_stops(void) { return atomic_load_explicit(&tri_cache_self->defer, memory_order_relaxed) > 0; }
 
 static bool may_hold_lock(void) { return tri_cache_self == &tri_cache_none || tri_thread_defers_stops(); }
 
@@ -98,14 +93,14 @@ static void unlink_record(tri_thread *thread) {
 }
 
 tri_thread *tri_thread_find(int id) {
-  TRI_ASSERT(is_locked());
+  TRI_ASSERT(tri_lock_is_held(&registry.lock));
   for (tri_thread *thread = *list_of_id(id); thread; thread = thread->next_by_id)
     if (thread->id == id && !thread->gone) return thread;
   return NULL;
 }
 
 tri_thread *tri_thread_record(int id) {
-  TRI_ASSERT(is_locked());
+  TRI_ASSERT(tri_lock_is_held(&registry.lock));
   tri_thread *thread = tri_thread_find(id);
   if (thread) return thread;
   thread = registry.unused;
@@ -124,7 +119,7 @@ tri_thread *tri_thread_record(int id) {
 }
 
 void tri_thread_forget(tri_thread *thread) {
-  TRI_ASSERT(is_locked());
+  TRI_ASSERT(tri_lock_is_held(&registry.lock));
   unlink_record(thread);
   tri_cache_release(&thread->cache);
   tri_count_retire(&thread->cache.counts);
@@ -152,14 +147,14 @@ bool tri_thread_start_own(void (*run)(void *), void *argument, const char *name)
 }
 
 bool tri_thread_is_ours(int id) {
-  TRI_ASSERT(is_locked());
+  TRI_ASSERT(tri_lock_is_held(&registry.lock));
   for (int i = 0; i < registry.own_count; i++)
     if (registry.own_ids[i] == id) return true;
   return false;
 }
 
 int tri_threads_expected_tasks(void) {
-  TRI_ASSERT(is_locked());
+  TRI_ASSERT(tri_lock_is_held(&registry.lock));
   return registry.count + registry.own_count;
 }
 
@@ -196,7 +191,6 @@ tri_thread *tri_thread_attach_self(void) {
     thread->thread_pointer = tri_os_thread_pointer();
     thread->shares_tls = false;
     thread->blocking_depth = 0;
-    thread->bounds_given = false;
     atomic_store_explicit(&thread->state, TRI_THREAD_RUNNING,
                           memory_order_relaxed); /* no stop is on: we have the lock */
     thread->stack_low = low;

@@ -36,16 +36,14 @@ typedef struct tri_thread {
   uintptr_t sp;                            /* while stopped: nothing of interest lies below */
   uintptr_t alternate_low, alternate_high; /* the alternate signal stack in force when it stopped */
   _Atomic(uint32_t) state;                 /* see gc/stop.c */
-  _Atomic(uint32_t) asked;    /* the sequence of the last stop that asked it; one more once that is answered. acq_rel */
-  uint32_t blocking_depth;    /* of tri_thread_blocking_begin */
-  uint64_t heap_print;        /* assertion builds: of its cache, at tri_thread_blocking_begin */
-  bool bounds_given;          /* by tri_thread_attach */
-  bool unbounded;             /* stack_low and _high are not known: the next stop looks for them */
-  bool shares_tls;            /* made by a bare clone: its thread pointer, and tri_cache_self, are another thread's */
-  bool gone;                  /* found to have ended during a stop, forgotten when no handler can look at the list */
-  bool stuck;                 /* the last stop was given up because of it */
-  _Atomic(uint32_t) sent;     /* stop signals sent to it, and how many its handler has seen: while they differ, */
-  _Atomic(uint32_t) received; /* one is ours. sent: release before the signal, acquire in the handler */
+  _Atomic(uint32_t) asked; /* the sequence of the last stop that asked it; one more once that is answered. acq_rel */
+  uint32_t blocking_depth; /* of tri_thread_blocking_begin */
+  uint64_t heap_print;     /* assertion builds: of its cache, at tri_thread_blocking_begin */
+  bool unbounded;          /* stack_low and _high are not known: the next stop looks for them */
+  bool shares_tls;         /* made by a bare clone: its thread pointer, and tri_cache_self, are another thread's */
+  bool gone;               /* found to have ended during a stop, forgotten when no handler can look at the list */
+  bool stuck;              /* the last stop was given up because of it */
+  _Atomic(uint32_t) sent;  /* stop signals sent to it; relaxed, a figure */
   uint64_t registers[TRI_SAVED_REGISTERS]; /* at tri_blocking_begin */
 } tri_thread;
 

@@ -39,7 +39,9 @@ static void central_set(uint32_t bucket, uint32_t layout, uint32_t size_class, b
 
 bool tri_central_init(void) {
   tri_region *region = &central_table.region;
-  if (!tri_region_reserve(region, TRI_BUCKET_MAX * sizeof(tri_central), 4096, "tricolor: centrals")) return false;
+  bool reserved = region->base != 0; /* by a start that failed */
+  if (!reserved && !tri_region_reserve(region, TRI_BUCKET_MAX * sizeof(tri_central), 4096, "tricolor: centrals"))
+    return false;
   if (!tri_region_extend(region, TRI_BUCKET_TYPED * sizeof(tri_central))) return false;
   central_table.centrals = (tri_central *)region->base;
   for (uint32_t size_class = 0; size_class < TRI_CLASS_COUNT; size_class++) {

@@ -32,13 +32,14 @@ TRI_INLINE bool tri_heap_wants_collection(void) {
          atomic_load_explicit(&tri_the_heap.trigger, memory_order_relaxed);
 }
 
-/* The collector's half: attach is set before main (api/link.c), out_of_memory by the program (api/control.c), the
+/* The collector's half: attach is set by the linker (heap/heap.c), out_of_memory by the program (api/control.c), the
  * others when the heap starts (gc/cycle.c). All may block or park the calling thread. */
+typedef struct tri_cache *tri_attach_function(void);
 typedef struct tri_heap_hooks {
-  struct tri_cache *(*attach)(void); /* the calling thread's cache; starts the heap if need be; NULL: no memory */
-  void (*collect)(void);             /* a collection because the heap has grown; not while stops are deferred */
-  bool (*collect_for_memory)(void);  /* one because memory ran out; false when one just did not help */
-  void (*park)(struct tri_cache *);  /* a stop was asked for while it was deferred */
+  tri_attach_function *attach;      /* the calling thread's cache; starts the heap if need be; NULL: no memory */
+  void (*collect)(void);            /* a collection because the heap has grown; not while stops are deferred */
+  bool (*collect_for_memory)(void); /* one because memory ran out; false when one just did not help */
+  void (*park)(struct tri_cache *); /* a stop was asked for while it was deferred */
   bool (*out_of_memory)(size_t size, int attempt); /* the program's handler; true: try again */
 } tri_heap_hooks;
 extern tri_heap_hooks tri_the_hooks;

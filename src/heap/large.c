@@ -131,7 +131,7 @@ bool tri_large_free(tri_span *span) {
 
 void tri_large_mend_begin(void) {
   tri_lock_abandon(&large.lock);
-  large.lists[0] = large.lists[1] = (tri_span_list){0};
+  large.lists[0] = large.lists[1] = (tri_span_list){.count = 0};
 }
 
 void tri_large_mend_span(tri_span *span) {

@@ -16,7 +16,8 @@ static struct {
 } layout_table TRI_OWN_DATA = {.lock = TRI_LOCK_INIT(TRI_RANK_LAYOUT), .count = 1};
 
 bool tri_layout_init(void) {
-  layout_table.layouts = tri_meta_alloc(TRI_META_OTHER, TRI_LAYOUT_MAX * sizeof *layout_table.layouts);
+  if (!layout_table.layouts)
+    layout_table.layouts = tri_meta_alloc(TRI_META_OTHER, TRI_LAYOUT_MAX * sizeof *layout_table.layouts);
   return layout_table.layouts != NULL;
 }
 

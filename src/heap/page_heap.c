@@ -39,9 +39,11 @@ static bool commit_tables(size_t chunk_count) {
   return true;
 }
 
+/* Again, after a start that failed: what was reserved serves. */
 bool tri_page_heap_init(void) {
   size_t chunks = tri_the_arena.reserved / TRI_CHUNK_SIZE;
-  if (!tri_region_reserve(&page_heap.table_region, tri_pages_table_size(chunks), 4096, "tricolor: pages")) return false;
+  tri_region *region = &page_heap.table_region;
+  if (!region->base && !tri_region_reserve(region, tri_pages_table_size(chunks), 4096, "tricolor: pages")) return false;
   tri_pages_init(&page_heap.pages, (void *)page_heap.table_region.base, chunks);
   return commit_tables(1);
 }

@@ -246,6 +246,14 @@ int tri_os_signal_thread(int id, int signal) {
   return syscall(SYS_tgkill, tri_os_process_id(), id, signal) == 0 ? 0 : errno;
 }
 
+int tri_os_signal_thread_value(int id, int signal, void *value) {
+  siginfo_t info = {.si_signo = signal, .si_code = SI_QUEUE};
+  info.si_pid = tri_os_process_id();
+  info.si_uid = getuid();
+  info.si_value.sival_ptr = value;
+  return syscall(SYS_rt_tgsigqueueinfo, tri_os_process_id(), id, signal, &info) == 0 ? 0 : errno;
+}
+
 /* ---- stacks ---- */
 
 /* Where the dynamic loader found the top of the main thread's stack. */

@@ -96,6 +96,8 @@ tri_os_answer tri_os_task_blocks(int id, int signal);
 
 /* Sends a signal to a thread of this process. 0, or an errno (ESRCH: it is gone). */
 int tri_os_signal_thread(int id, int signal);
+/* The same, with a value by which its handler recognises it (siginfo_t as sigqueue gives it: SI_QUEUE, si_value). */
+int tri_os_signal_thread_value(int id, int signal, void *value);
 
 /* Bounds of the calling thread's stack as the system made it: the whole stack for the main thread up to its limit.
  * Reads the mappings for the main thread alone. Not async-signal-safe (pthread_getattr_np); false when unknown. */

@@ -16,13 +16,13 @@
 #include <unistd.h>
 
 #include "child.h"
-#include "steps.h"
 #include "gc/thread.h"
 #include "heap/arena.h"
 #include "heap/heap.h"
 #include "heap/object.h"
 #include "heap/region.h"
 #include "random.h"
+#include "steps.h"
 
 /* ---- a walk over the allocation bits ---- */
 

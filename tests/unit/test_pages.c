@@ -11,6 +11,7 @@
 
 #include "child.h"
 #include "pages_fixture.h"
+#include "random.h"
 
 static size_t fixture_touched(const fixture *f) {
   size_t count = f->table_size / SYSTEM_PAGE, touched = 0;
@@ -424,6 +425,56 @@ static void test_check_finds_damage(void **state) {
   fixture_end(&f);
 }
 
+/* ---- mending ---- */
+
+enum { MEND_CHUNKS = 70, MEND_RUNS = 2000 };
+
+static uint8_t used_pages[MEND_CHUNKS * TRI_PAGES_PER_CHUNK];
+static bool is_used(size_t page) { return used_pages[page]; }
+
+/* A change of the tables was cut short: bits, sums and counts contradict each other. */
+static void tear(tri_pages *pages, test_random *random) {
+  for (int i = 0; i < 200; i++) {
+    tri_page_tree *tree = random_below(random, 2) ? pages->own : pages->open;
+    size_t level = random_below(random, TRI_TREE_LEVELS), chunk = random_below(random, MEND_CHUNKS);
+    tree[random_below(random, TRI_PAGES_KINDS)].level[level][level == TRI_TREE_LEAF ? chunk : chunk / 64] = 0;
+  }
+  pages->own[0].roots = pages->open[0].roots = 0;
+  pages->allocated += 5;
+  pages->free_released += 7;
+}
+
+static void test_mending(void **state) {
+  (void)state;
+  fixture f;
+  test_random random = {random_seed(5)};
+  fixture_start(&f, 256);
+  tri_pages_grow(&f.pages, MEND_CHUNKS, false);
+  size_t allocated = 0;
+  for (int i = 0; i < MEND_RUNS; i++) {
+    size_t count = random_below(&random, 30) + 1;
+    tri_pages_run run = tri_pages_alloc(&f.pages, (tri_pages_kind)(i % 2), count);
+    if (run.page == TRI_PAGES_NONE) break;
+    bool keep = random_below(&random, 2); /* the rest was in the hands of a thread, or in its cache */
+    for (size_t page = run.page; page < run.page + count; page++) used_pages[page] = keep;
+    allocated += keep ? count : 0;
+  }
+  (void)tri_pages_take_unreleased(&f.pages, 3, true);
+  tear(&f.pages, &random);
+  tri_pages_mend(&f.pages, is_used);
+  tri_pages_check(&f.pages);
+  assert_int_equal(tri_pages_allocated(&f.pages), allocated);
+  for (size_t page = 0; page < sizeof used_pages; page++)
+    assert_int_equal(tri_pages_is_allocated(&f.pages, page), used_pages[page]);
+  tri_pages_run run;
+  while ((run = tri_pages_alloc(&f.pages, TRI_PAGES_SCAN, 1)).page != TRI_PAGES_NONE) {
+    assert_false(used_pages[run.page]);
+    used_pages[run.page] = true;
+  }
+  tri_pages_check(&f.pages);
+  fixture_end(&f);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_starting_touches_little),
@@ -441,6 +492,7 @@ int main(void) {
       cmocka_unit_test(test_cache_run_is_zero_only_as_a_whole),
       cmocka_unit_test(test_cache_alone_keeps_its_chunk),
       cmocka_unit_test(test_check_finds_damage),
+      cmocka_unit_test(test_mending),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

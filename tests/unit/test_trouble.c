@@ -229,6 +229,83 @@ static void test_blocked_signal(void **state) {
   assert_said_once(&result, wanted);
 }
 
+/* ---- a signal that the system does not send ---- */
+
+static void *hold_object(void *unused) {
+  uint64_t *object = tri_alloc(512);
+  CHILD_CHECK(object);
+  object[63] = 42;
+  step_reach(&step, 1);
+  while (atomic_load(&step) < 2) CHILD_CHECK(object[63] == 42); /* poisoned, were it taken for garbage */
+  return unused;
+}
+
+/* Of real-time signals only so many can wait. */
+static void run_full_queue(void *unused) {
+  pthread_t thread;
+  struct rlimit before, none = {0};
+  (void)unused;
+  CHILD_CHECK(tri_alloc(16));
+  CHILD_CHECK(pthread_create(&thread, NULL, hold_object, NULL) == 0);
+  step_await(&step, 1);
+  CHILD_CHECK(getrlimit(RLIMIT_SIGPENDING, &before) == 0);
+  none.rlim_max = before.rlim_max;
+  CHILD_CHECK(setrlimit(RLIMIT_SIGPENDING, &none) == 0);
+  assert_collects(false);
+  assert_collects(false);
+  CHILD_CHECK(setrlimit(RLIMIT_SIGPENDING, &before) == 0);
+  assert_collects(true);
+  step_reach(&step, 2);
+  CHILD_CHECK(pthread_join(thread, NULL) == 0);
+}
+
+static void test_signal_that_is_not_sent(void **state) {
+  (void)state;
+  child_result result = child_run(run_full_queue, NULL, (const char *const[]){poison[0], "TRICOLOR_SIGNAL=40", NULL});
+  assert_true(child_succeeded(&result));
+  assert_said_once(&result, "cannot be sent the stop signal (errno 11)");
+}
+
+/* ---- a start that fails late ---- */
+
+static volatile int handled;
+
+static void count_signal(int signal_) {
+  (void)signal_;
+  handled++;
+}
+
+/* With a little more memory each time it gets a little further. The program's handler for the stop signal is its own in
+ * the end, whatever was installed on the way. */
+static void run_failed_starts(void *unused) {
+  struct rlimit before, little;
+  int failures = 0;
+  (void)unused;
+  signal(SIGURG, count_signal);
+  CHILD_CHECK(getrlimit(RLIMIT_DATA, &before) == 0);
+  little = before;
+  tri_err error = TRI_ERR_NOMEM;
+  for (little.rlim_cur = 4096; error != TRI_OK; little.rlim_cur += 4096) {
+    CHILD_CHECK(setrlimit(RLIMIT_DATA, &little) == 0);
+    error = tri_init(NULL);
+    failures += error != TRI_OK;
+    CHILD_CHECK(failures < 100000);
+  }
+  CHILD_CHECK(setrlimit(RLIMIT_DATA, &before) == 0);
+  CHILD_CHECK(failures > 2 && tri_alloc(16));
+  raise(SIGURG);
+  CHILD_CHECK(handled == 1);
+  assert_collects(true);
+  CHILD_CHECK(handled == 1);
+}
+
+static void test_start_tried_again(void **state) {
+  (void)state;
+  if (UNDER_TSAN || UNDER_ASAN) skip(); /* they need memory themselves */
+  child_result result = child_run(run_failed_starts, NULL, NULL);
+  assert_true(child_succeeded(&result));
+}
+
 /* ---- the heap used in a blocking region ---- */
 
 static void run_alloc_in_region(void *unused) {
@@ -284,6 +361,8 @@ int main(void) {
       cmocka_unit_test(test_starting_a_thread_reads_no_file),
       cmocka_unit_test(test_no_proc),
       cmocka_unit_test(test_blocked_signal),
+      cmocka_unit_test(test_signal_that_is_not_sent),
+      cmocka_unit_test(test_start_tried_again),
       cmocka_unit_test(test_heap_in_a_region),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

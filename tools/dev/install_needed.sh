@@ -17,6 +17,7 @@ ci | command -v make | make | + | CI begins with make check
 check ci | command -v pkg-config | pkg-config | + | it finds cmocka, and the installation test uses it
 check ci | have_header cmocka.h | libcmocka-dev | + | the unit tests use it
 check ci | command -v python3 | python3 | + | the layer and symbol checks are written in it
+check ci | command -v spin | spin | ? | the models of the protocols are verified with it
 check ci | command -v readelf | binutils | + | the symbol and installation tests read the libraries with it
 check ci | command -v c++ || command -v g++ | g++ | ? | the public header is also tested as C++
 check ci | have_header cjson/cJSON.h | libcjson-dev | ? | one example puts the cJSON library on our heap
