@@ -8,7 +8,7 @@
  * Checked, and the exit status is 1 when it is not so: every pass finds the same values; the entries of each list are
  * as many as a plain search of the text finds; the names looked up are right; what cJSON prints parses to the same
  * again; the heap does not grow after the first quarter of the passes; peak RSS stays within 2.2 times the largest
- * marked heap + 8 MB.
+ * marked heap + 12 MB: a chunk of 4 MB of either kind that is not full, and what is not heap.
  */
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -236,7 +236,7 @@ static void check_memory(uint64_t passes, uint64_t heap_then, uint64_t rss_start
   tri_stopstats stops;
   tri_read_memstats(&m);
   tri_read_stopstats(&stops);
-  uint64_t growth = resident("VmHWM:") - rss_start, limit = stops.largest_marked_bytes * 22 / 10 + (8u << 20);
+  uint64_t growth = resident("VmHWM:") - rss_start, limit = stops.largest_marked_bytes * 22 / 10 + (12u << 20);
   uint64_t heap_limit = heap_then + heap_then / 4 + (8u << 20);
   printf("\n  %-24s %" PRIu64 " over %.1f MB of JSON\n", "passes", passes, (double)text_bytes / MB);
   printf("  %-24s %.2f GB in %" PRIu64 " objects\n", "TotalAlloc", (double)m.TotalAlloc / MB / 1024, m.Mallocs);

@@ -44,7 +44,7 @@ static _Thread_local enum {
   PREPARED,
 } how __attribute__((tls_model("initial-exec")));
 
-/* Of the fork that is PREPARED: the cycle lock is held. */
+/* Of the fork that is under way; the cycle lock is held. */
 static struct { bool at_rest, loader_is_free; } fork_state TRI_OWN_DATA;
 
 /* The gate's value is seen by every thread when it goes on: that follows the end of the stop (thread.h). */
@@ -62,7 +62,6 @@ static void open_gate(void) {
 }
 
 static void bring_to_rest(tri_thread *self) {
-  fork_state.loader_is_free = tri_cycle_pause();
   tri_cache_defer(&self->cache);
   tri_sweep_pause();
   fork_state.at_rest = close_gate();
@@ -75,8 +74,9 @@ void tri_fork_prepare(void) {
   tri_start_pause();
   bool started = tri_stop_signal() != 0;
   tri_thread *self = started ? tri_thread_self() : NULL;
-  if (self) bring_to_rest(self);
   if (self || !started) {
+    fork_state.loader_is_free = tri_cycle_pause();
+    if (self) bring_to_rest(self);
     tri_threads_lock_for_fork();
     how = self ? PREPARED : EARLY;
   }
@@ -92,9 +92,9 @@ static void release(void) {
   if (prepared) {
     if (fork_state.at_rest) open_gate();
     tri_sweep_resume();
-    tri_cycle_resume();
-    tri_cache_undefer(&self->cache);
   }
+  tri_cycle_resume();
+  if (prepared) tri_cache_undefer(&self->cache);
   tri_start_resume();
 }
 
@@ -108,7 +108,7 @@ void tri_fork_parent(void) {
 static const char *why_not(bool torn) {
   if (how == UNPREPARED) return "by a signal handler that had interrupted the library, or without memory";
   if (torn) return "while a thread could not be stopped";
-  return how == PREPARED && !fork_state.loader_is_free ? "while a thread held the loader's lock" : NULL;
+  return !fork_state.loader_is_free ? "while a thread held the loader's lock" : NULL;
 }
 
 static void go_on_as_child(void) {

@@ -431,7 +431,7 @@ static void run_spawn(void *how) {
   start_heap();
   CHILD_CHECK(mkdtemp(folder));
   for (int i = 0; i < 2; i++) {
-    snprintf(fifos[i], sizeof fifos[i], "%s/%d", folder, i);
+    snprintf(fifos[i], sizeof fifos[i], "%s/%c", folder, "01"[i]);
     CHILD_CHECK(mkfifo(fifos[i], 0600) == 0);
   }
   CHILD_CHECK(pthread_create(&thread, NULL, spawn_one, how) == 0);

@@ -18,7 +18,7 @@
 #include "child.h"
 #include "steps.h"
 
-enum { FORKS = UNDER_ASAN ? 5 : 20, ALLOCATORS = 3, OBJECTS = 100, SIZES = 5, PATIENCE = 60 };
+enum { FORKS = UNDER_ASAN ? 5 : 10, ALLOCATORS = 3, OBJECTS = 100, SIZES = 5, PATIENCE = 60 };
 
 static const char *const poison[] = {"TRICOLOR_DEBUG=poison=1", NULL};
 
@@ -169,7 +169,7 @@ static void run_children_of_children(void *unused) {
   pthread_t threads[ALLOCATORS];
   (void)unused;
   for (int i = 0; i < ALLOCATORS; i++) CHILD_CHECK(pthread_create(&threads[i], NULL, collect_always, NULL) == 0);
-  for (int i = 0; i < 5 * FORKS; i++) {
+  for (int i = 0; i < 10 * FORKS; i++) {
     pid_t child = fork_child();
     if (child == 0) {
       pid_t grandchild = fork_child();
@@ -249,37 +249,56 @@ static void test_fork_while_the_heap_starts(void **state) {
   in_child(run_fork_in_start, (const char *const[]){"TRICOLOR_DEBUG=nonsense", NULL});
 }
 
-/* ---- the program's handlers start the heap, and threads, in the middle of a fork ---- */
+/* ---- the program's handlers use the library, and start it, in the middle of a fork ---- */
 
 static void *alloc_once(void *unused) {
   CHILD_CHECK(tri_alloc(16));
   return unused;
 }
 
-static void *volatile made_in_handler;
+static bool handlers_work;
+static void *volatile made_in_handlers[3];
 
-static void start_in_handler(void) {
+static void use_library(void *volatile *made) {
   pthread_t thread;
-  made_in_handler = tri_alloc(100);
-  CHILD_CHECK(made_in_handler);
+  if (!handlers_work) return;
+  *made = tri_alloc(100);
+  CHILD_CHECK(*made);
   CHILD_CHECK(pthread_create(&thread, NULL, alloc_once, NULL) == 0 && pthread_detach(thread) == 0);
+  (void)tri_set_gc_percent(100);
+  (void)collections();
+  tri_gc(); /* makes none here */
 }
 
-static void run_start_in_handler(void *unused) {
-  (void)unused;
-  /* Registered before ours it could not be: the last to be registered prepares first, so this is our parent's. */
-  CHILD_CHECK(pthread_atfork(NULL, start_in_handler, start_in_handler) == 0);
+static void on_prepare(void) { use_library(&made_in_handlers[0]); }
+static void on_parent(void) { use_library(&made_in_handlers[1]); }
+static void on_child(void) { use_library(&made_in_handlers[2]); }
+
+/* Before the library's own in a static link, so that they run within what it does about a fork. */
+__attribute__((constructor(101))) static void register_handlers(void) {
+  (void)pthread_atfork(on_prepare, on_parent, on_child);
+}
+
+static void fork_with_handlers(void) {
   pid_t child = fork_child();
   uint32_t before = collections();
   tri_gc();
-  CHILD_CHECK(collections() == before + 1 && tri_size_of(made_in_handler) >= 100);
+  CHILD_CHECK(collections() == before + 1);
+  CHILD_CHECK(tri_size_of(made_in_handlers[0]) >= 100 && tri_size_of(made_in_handlers[child ? 1 : 2]) >= 100);
   if (child == 0) _exit(0);
   await_child(child);
 }
 
-static void test_start_in_a_forks_handler(void **state) {
+static void run_handlers_in_forks(void *unused) {
+  (void)unused;
+  handlers_work = true;
+  fork_with_handlers();
+  fork_with_handlers();
+}
+
+static void test_handlers_in_forks(void **state) {
   (void)state;
-  in_child(run_start_in_handler, poison);
+  in_child(run_handlers_in_forks, poison);
 }
 
 /* ---- in signal handlers ---- */
@@ -297,7 +316,7 @@ static void fork_in_handler(int signal_) {
 }
 
 static void *send_signals(void *target) {
-  for (int i = 0; i < 10 * FORKS; i++) {
+  for (int i = 0; i < 20 * FORKS; i++) {
     CHILD_CHECK(pthread_kill(*(pthread_t *)target, SIGUSR1) == 0);
     while (forks_made <= i) sched_yield();
   }
@@ -362,7 +381,7 @@ static void test_start_while_a_library_is_loaded(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_fork_while_the_heap_starts), cmocka_unit_test(test_start_in_a_forks_handler),
+      cmocka_unit_test(test_fork_while_the_heap_starts), cmocka_unit_test(test_handlers_in_forks),
       cmocka_unit_test(test_heap_not_at_rest),           cmocka_unit_test(test_children_fork_again),
       cmocka_unit_test(test_handlers_that_fork),         cmocka_unit_test(test_start_while_a_library_is_loaded),
   };
