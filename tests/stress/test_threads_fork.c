@@ -17,7 +17,9 @@
 #include "child.h"
 #include "steps.h"
 
-enum { FORKS = UNDER_TSAN || UNDER_ASAN ? 20 : 200, ALLOCATORS = 3, DEPTH = 10 };
+#define ASAN_FORK "a thread that is no more in the child of a fork may have held a lock of its malloc"
+
+enum { FORKS = UNDER_TSAN ? 20 : 200, ALLOCATORS = 3, DEPTH = 10 };
 
 static const char *const poison[] = {"TRICOLOR_DEBUG=poison=1,check=1", NULL};
 
@@ -138,6 +140,7 @@ static void run_forks(void *unused) {
 
 static void test_forks_among_allocating_threads(void **state) {
   (void)state;
+  SKIP_UNDER_ASAN(ASAN_FORK);
   in_child(run_forks, NULL);
 }
 
@@ -173,6 +176,7 @@ static void run_forks_in_threads(void *unused) {
 
 static void test_forks_in_several_threads(void **state) {
   (void)state;
+  SKIP_UNDER_ASAN(ASAN_FORK);
   in_child(run_forks_in_threads, NULL);
 }
 
@@ -208,6 +212,7 @@ static void run_forks_with_handlers(void *unused) {
 
 static void test_the_programs_handlers_may_allocate(void **state) {
   (void)state;
+  SKIP_UNDER_ASAN(ASAN_FORK);
   in_child(run_forks_with_handlers, NULL);
 }
 
@@ -275,6 +280,7 @@ static void run_fork_in_callback(void *unused) {
 
 static void test_fork_with_the_loaders_lock(void **state) {
   (void)state;
+  SKIP_UNDER_ASAN(ASAN_FORK);
   in_child(run_fork_in_callback, NULL);
 }
 

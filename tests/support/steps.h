@@ -40,6 +40,15 @@ enum { UNDER_ASAN = 0 };
     }                                                                                                                  \
   } while (0)
 
+/* Likewise under AddressSanitizer. */
+#define SKIP_UNDER_ASAN(reason)                                                                                        \
+  do {                                                                                                                 \
+    if (UNDER_ASAN) {                                                                                                  \
+      puts("skipped under AddressSanitizer: " reason);                                                                 \
+      skip();                                                                                                          \
+    }                                                                                                                  \
+  } while (0)
+
 /* ---- steps ---- */
 
 typedef _Atomic(uint32_t) test_step;
