@@ -8,6 +8,7 @@
 #include "api/link.h"
 #include "api/types.h"
 #include "heap/heap.h"
+#include "heap/layout.h"
 #include "heap/object.h"
 
 /* ---- one object of a size ---- */
@@ -175,17 +176,24 @@ static void *alloc_like(const tri_span *span, size_t size) {
   return tri_alloc_layout(span->layout, size);
 }
 
+/* A typed object that is no whole number of elements must not fill its slot: a root is not taken for its end then
+ * (heap/object.h: tri_object_may_end_at). */
+static size_t with_slack(const tri_span *span, size_t size) {
+  if (!span->layout || size == SIZE_MAX) return size;
+  return size + (size % (tri_layout_get(span->layout)->element_words * 8) != 0);
+}
+
 TRI_API void *tri_realloc(void *ptr, size_t size) {
   if (!ptr) return tri_alloc(size);
   tri_object object = object_for("tri_realloc", ptr);
   size = tri_max(size, 1);
-  size_t kept = tri_min(size, object.size);
+  size_t kept = tri_min(size, object.size), wanted = with_slack(object.span, size);
   /* Where an object in a tiny block ends is not known: it moves, and what follows it there belongs to others. */
-  if (!is_shared(object.span) && size <= object.size && size > object.size / 2) {
+  if (!is_shared(object.span) && wanted <= object.size && size > object.size / 2) {
     memset((char *)ptr + size, 0, object.size - size); /* should it grow again, what is new is zero */
     return ptr;
   }
-  void *moved = alloc_like(object.span, size);
+  void *moved = alloc_like(object.span, wanted);
   if (!moved) return NULL;
   memmove(moved, ptr, kept); /* pieces of one tiny block may overlap: an old one's size is not known */
   tri_free(ptr);

@@ -25,8 +25,8 @@
  * The collector's own thread blocks the program's signals from begin to end: a handler would run beside the mark.
  *
  * The program may use the stop signal too. Ours carry a value that says so (is_ours); the program's go to what it asked
- * for (gc/action.c). A signal of ours may be lost in one of the program's, for a thread
- * holds one pending at most: so threads that do not answer are signalled again from time to time.
+ * for (gc/action.c). A thread holds one pending at most, so either may be lost in the other: threads that do not answer
+ * are signalled again from time to time.
  *
  * Between tri_stop_begin and tri_stop_end nothing here or in the collector may call malloc, stdio or the loader: a
  * stopped thread may hold their locks. The handler allocates nothing, takes no lock and keeps errno.

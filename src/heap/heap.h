@@ -18,7 +18,6 @@ typedef struct tri_heap {
                                lock, so he is not at it during a flip, and the end of the stop orders the two */
   _Atomic(ptrdiff_t) live; /* relaxed: a statistic that triggers; briefly negative when frees are counted first */
   _Atomic(ptrdiff_t) trigger; /* live at which a collection starts; PTRDIFF_MAX: never */
-  bool started;               /* set under the start lock; read through the caches, which exist only after it */
   bool check;                 /* TRICOLOR_DEBUG=check: precision from a type's first object on (heap/layout.c) */
   bool poison;                /* TRICOLOR_DEBUG=poison: overwrite what is swept or freed */
   uint32_t collect_every;     /* TRICOLOR_DEBUG=gcevery: collect each so many allocations; 0: off */

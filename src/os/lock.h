@@ -57,14 +57,6 @@ TRI_INLINE void tri_lock_take(tri_lock *lock) {
     tri_lock_wait(lock);
 }
 
-TRI_INLINE bool tri_lock_try(tri_lock *lock) {
-  uint32_t free = 0;
-  if (!atomic_compare_exchange_strong_explicit(&lock->state, &free, 1, memory_order_acquire, memory_order_relaxed))
-    return false;
-  TRI_LOCK_CHECK(lock, true);
-  return true;
-}
-
 TRI_INLINE void tri_lock_drop(tri_lock *lock) {
   TRI_LOCK_CHECK(lock, false);
   if (tri_unlikely(atomic_exchange_explicit(&lock->state, 0, memory_order_release) == 2)) tri_lock_wake(lock);

@@ -1,6 +1,7 @@
 /* child.c - see child.h. */
 #include "child.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -90,4 +91,13 @@ void child_fail(const char *format, ...) {
   line[length] = '\n';
   if (write(STDERR_FILENO, line, (size_t)length + 1) < 0) _exit(2);
   _exit(1);
+}
+
+size_t child_resident(void) {
+  char text[128] = "", *second;
+  int file = open("/proc/self/statm", O_RDONLY);
+  CHILD_CHECK(read(file, text, sizeof text - 1) > 0);
+  close(file);
+  (void)strtoul(text, &second, 10);
+  return strtoul(second, NULL, 10) * (size_t)sysconf(_SC_PAGESIZE);
 }

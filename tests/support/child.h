@@ -7,6 +7,7 @@
 #define TEST_CHILD_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 typedef struct child_result {
   int status; /* as waitpid gives it */
@@ -21,6 +22,9 @@ child_result child_run(void (*body)(void *), void *argument, const char *const *
 bool child_succeeded(const child_result *result);
 /* Whether it ended by abort() and said all of the texts (up to a NULL) on standard error. */
 bool child_aborted(const child_result *result, const char *const *texts);
+
+/* Resident bytes of the process; in a child. Uses no stdio, which would allocate. */
+size_t child_resident(void);
 
 /* In a child: says why on standard error and ends it with status 1. */
 _Noreturn void child_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));

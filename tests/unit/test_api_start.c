@@ -20,31 +20,21 @@
 
 enum { MOST_GROWTH = 4 << 20 };
 
-/* Resident bytes of the process. Uses no stdio, which would allocate. */
-static size_t resident(void) {
-  char text[128] = "", *second;
-  int file = open("/proc/self/statm", O_RDONLY);
-  CHILD_CHECK(read(file, text, sizeof text - 1) > 0);
-  close(file);
-  (void)strtoul(text, &second, 10);
-  return strtoul(second, NULL, 10) * (size_t)sysconf(_SC_PAGESIZE);
-}
-
 static void start_only(void *unused) {
   (void)unused;
-  size_t before = (resident(), resident());
+  size_t before = (child_resident(), child_resident());
   CHILD_CHECK(tri_init(NULL) == TRI_OK);
-  size_t growth = resident() - before;
+  size_t growth = child_resident() - before;
   if (growth > MOST_GROWTH) child_fail("tri_init made the process grow by %zu bytes", growth);
 }
 
 static void start_and_use(void *unused) {
   (void)unused;
-  size_t before = (resident(), resident());
+  size_t before = (child_resident(), child_resident());
   void *volatile object = tri_alloc(100);
   CHILD_CHECK(object);
   tri_gc();
-  size_t growth = resident() - before;
+  size_t growth = child_resident() - before;
   if (growth > MOST_GROWTH) child_fail("one object and a collection made the process grow by %zu bytes", growth);
 }
 

@@ -266,6 +266,23 @@ static void test_large_arrays_of_long_types(void **state) {
   memset(holders, 0, sizeof holders);
 }
 
+/* Bytes that are no whole elements never reach the end of their slot, where an end pointer would not be seen. */
+static void test_realloc_leaves_room_for_ends(void **state) {
+  (void)state;
+  for (int i = 0; i < EARNING / 24 * 2; i++) tri_keep_alive(tri_new(struct tagged));
+  for (size_t size = 17; size <= 2048; size++) {
+    struct tagged *object = tri_new(struct tagged);
+    object->key = 17;
+    object = tri_realloc(object, size);
+    assert_int_equal(object->key, 17);
+    if (size % sizeof *object) assert_true(tri_size_of(object) > size);
+  }
+  struct tagged *object = tri_new(struct tagged);
+  assert_null(tri_realloc(object, SIZE_MAX));
+  assert_null(tri_realloc(object, SIZE_MAX - 1));
+  tri_keep_alive(object);
+}
+
 /* realloc keeps the kind. */
 static void test_realloc_stays_typed(void **state) {
   (void)state;
@@ -459,6 +476,7 @@ int main(void) {
       cmocka_unit_test(test_large_arrays),
       cmocka_unit_test(test_large_arrays_of_long_types),
       cmocka_unit_test(test_realloc_stays_typed),
+      cmocka_unit_test(test_realloc_leaves_room_for_ends),
       cmocka_unit_test(test_sizes_and_overflow),
       cmocka_unit_test(test_aligned_type),
       cmocka_unit_test(test_registered_at_run_time),

@@ -345,19 +345,10 @@ static void test_sys_is_what_was_mapped(void **state) {
 
 /* ---- resident memory ---- */
 
-static size_t resident(void) {
-  char text[128] = "", *second;
-  int file = open("/proc/self/statm", O_RDONLY);
-  CHILD_CHECK(read(file, text, sizeof text - 1) > 0);
-  close(file);
-  (void)strtoul(text, &second, 10);
-  return strtoul(second, NULL, 10) * (size_t)sysconf(_SC_PAGESIZE);
-}
-
 /* Within a twentieth of the growth and 2 MiB. untouched: of tables that may lie there unused. */
 static void compare_resident(size_t before, const char *when, size_t untouched) {
   tri_memstats stats = read_stats();
-  size_t growth = resident() - before, sys = stats.Sys - stats.HeapReleased;
+  size_t growth = child_resident() - before, sys = stats.Sys - stats.HeapReleased;
   size_t difference = growth > sys ? growth - sys : sys - growth;
   if (difference > growth / 20 + (2 << 20) + untouched)
     child_fail("%s: resident memory grew by %zu bytes, Sys - HeapReleased is %zu (HeapSys %zu, HeapInuse %zu, GCSys "
@@ -416,7 +407,7 @@ static const char *const shape_names[] = {"small", "mixed", "large", "pointer-fr
 
 static void grow_and_compare(void *argument) {
   int shape = *(int *)argument;
-  size_t before = (resident(), resident());
+  size_t before = (child_resident(), child_resident());
   shapes[shape]();
   compare_resident(before, shape_names[shape], 0);
   tri_free_os_memory();
