@@ -17,7 +17,7 @@
 #include "child.h"
 #include "steps.h"
 
-enum { SHORT_THREADS = UNDER_TSAN ? 1000 : 10000, AT_ONCE = 50, RESULTS = 40, FEW = 4 };
+enum { SHORT_THREADS = UNDER_TSAN ? 1000 : UNDER_ASAN ? 2000 : 10000, AT_ONCE = 50, RESULTS = 40, FEW = 4 };
 
 static const char *const poison[] = {"TRICOLOR_DEBUG=poison=1", NULL};
 
