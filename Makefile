@@ -4,11 +4,13 @@ JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 CMAKE ?= cmake
 # Further options for CMake, such as -DTRI_WERROR=ON.
 CMAKE_OPTIONS ?=
+# How long make torture runs in all.
+MINUTES ?= 10
 # Ninja where it is, CMake's own choice elsewhere; a build folder keeps the generator it was made with.
 generator = $(if $(wildcard build/$(1)/CMakeCache.txt),,$(if $(shell command -v ninja),-G Ninja))
 configure = $(CMAKE) --preset $(1) $(call generator,$(1)) $(2) $(CMAKE_OPTIONS)
 
-.PHONY: all demo check bench install format clean help
+.PHONY: all demo check torture bench install format clean help
 .NOTPARALLEL:
 
 all:
@@ -25,6 +27,12 @@ check:
 	@$(call configure,debug)
 	@$(CMAKE) --build build/debug -j $(JOBS)
 	@tools/dev/run_tests.sh build/debug
+
+torture:
+	@tools/dev/install_needed.sh check
+	@$(call configure,debug) >/dev/null
+	@$(CMAKE) --build build/debug -j $(JOBS) --target torture
+	@tests/torture/run.sh build/debug/tests/torture $(MINUTES)
 
 bench:
 	@tools/dev/install_needed.sh bench
@@ -48,6 +56,7 @@ help:
 	@echo "make            build the optimised library into build/release"
 	@echo "make demo       build and show the text index: the same program with tricolor and with malloc"
 	@echo "make check      build with assertions and run all tests"
+	@echo "make torture    move the only pointers to objects about while collecting, for MINUTES=$(MINUTES) in all"
 	@echo "make bench      measure against bdwgc and malloc (BENCH_OPTIONS=... for bench/run.py)"
 	@echo "make install    install below PREFIX=$(PREFIX); DESTDIR is honoured"
 	@echo "make format     lay the sources out with clang-format 14"

@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 
-from workloads import MALLOCS, MICRO_BAR_SIZES
+from workloads import MALLOCS, MICRO_BAR_SIZES, QUICK_RUNS
 
 TIMEOUT_S = 600
 
@@ -137,10 +137,24 @@ class Result:
         return a / b if self.agrees() and a is not None and b else None
 
 
-def run_workload(workload, found, runs, clock):
+def available_mib():
+    """Memory that programs can have without others losing theirs."""
+    with open("/proc/meminfo") as lines:
+        return next(int(line.split()[1]) >> 10 for line in lines if line.startswith("MemAvailable:"))
+
+
+def rounds_of(workload, runs, quick):
+    """runs: what --runs says, or None."""
+    return (runs or (QUICK_RUNS if quick else workload.runs)) * workload.more_runs
+
+
+def run_workload(workload, found, rounds, clock):
     """Rounds of one run for every entrant; clock says how far it is and whether there is time for another round."""
     result = Result(workload)
-    rounds = runs * workload.more_runs
+    available = available_mib()
+    if workload.memory_mib > available:
+        result.cut = f"not run: it needs {workload.memory_mib:,} MiB of memory, and {available:,} are available"
+        return result
     for i in range(min(rounds, max(workload.at_most.get(peer, rounds) for peer in workload.peers))):
         began = time.monotonic()
         for entrant in workload.entrants(found):

@@ -14,11 +14,11 @@ import platform
 import re
 import sys
 
-from bars import BAR_RUNS, bars, judge, judge_start
-from measure import Clock, label, run_workload
+from bars import bars, judge, judge_start
+from measure import Clock, label, rounds_of, run_workload
 from peers import HERE, find_peers
 from tables import bars_table, result_problems, result_tables
-from workloads import PEERS, workloads
+from workloads import GROUPS, LATENCY_RUNS, PEERS, QUICK_RUNS, RUNS, workloads
 
 # ---- The machine and the peers -------------------------------------------------------------------------------------
 
@@ -113,9 +113,10 @@ def choose_workloads(parser, args):
     """Those that --only and --bars-only leave, with the peers that they are then run on."""
     every, only = list(workloads(args.quick)), split_names(args.only)
     for name in only:
-        if not any(w.name.startswith(name) for w in every):
-            parser.error(f"--only {name}: there are {', '.join(w.name for w in every)}")
-    chosen = [w for w in every if not only or w.name.startswith(tuple(only))]
+        if name not in GROUPS and not any(w.name.startswith(name) for w in every):
+            parser.error(f"--only {name}: there are {', '.join(w.name for w in every)}, and the groups "
+                         f"{' and '.join(GROUPS)}")
+    chosen = [w for w in every if not only or w.name.startswith(tuple(only)) or set(only) & set(w.groups)]
     if not args.bars_only:
         return chosen
     about = {bar.workload for bar in bars()} | {"start"}
@@ -127,18 +128,19 @@ def parse_arguments(argv):
     parser = argparse.ArgumentParser(description="Measures tricolor and its peers; see bench/README.md.")
     parser.add_argument("--build-dir", type=pathlib.Path, metavar="DIR", default=HERE.parent / "build" / "release",
                         help="where the C programs are (build/release)")
-    parser.add_argument("--runs", type=int, help=f"runs of each program ({BAR_RUNS}; 3 with --quick)")
+    parser.add_argument("--runs", type=int,
+                        help=f"runs of each program ({RUNS}, for latency {LATENCY_RUNS}; {QUICK_RUNS} with --quick)")
     parser.add_argument("--quick", action="store_true", help="less work and fewer runs: minutes")
-    parser.add_argument("--only", action="append", metavar="NAME[,NAME]", help="workloads whose names start so")
+    parser.add_argument("--only", action="append", metavar="NAME[,NAME]",
+                        help=f"workloads whose names start so, or whose group it is: {' or '.join(GROUPS)}")
     parser.add_argument("--peers", action="append", metavar="NAME[,NAME]", help=f"of {', '.join(PEERS)}; all")
     parser.add_argument("--bars-only", action="store_true", help="only the workloads and peers that bars are about")
     parser.add_argument("--strict", action="store_true", help="exit status 3 when a bar is missed or has no figure")
-    parser.add_argument("--minutes", type=float, default=25, help="after these, heavy workloads get no new round (25)")
+    parser.add_argument("--minutes", type=float, default=90, help="after these, heavy workloads get no new round (90)")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="every run (BUILD_DIR/bench/results.json)")
     parser.add_argument("--out", type=pathlib.Path, metavar="FILE", help="the tables (BUILD_DIR/bench/results.txt)")
     args = parser.parse_args(argv)
-    args.runs = args.runs if args.runs is not None else 3 if args.quick else BAR_RUNS
-    if args.runs < 1:
+    if args.runs is not None and args.runs < 1:
         parser.error(f"--runs {args.runs}: at least 1")
     args.peers = choose_peers(parser, args.peers)
     args.chosen = choose_workloads(parser, args)
@@ -191,7 +193,7 @@ def main(argv=None):
     results, records = {}, []
     for i, workload in enumerate(args.chosen):
         clock.workload(i + 1, len(args.chosen), workload.name)
-        results[workload.name] = run_workload(workload, found, args.runs, clock)
+        results[workload.name] = run_workload(workload, found, rounds_of(workload, args.runs, args.quick), clock)
         clock.clear()
         report.say(result_tables(results[workload.name], found))
         records = [judge(bar, results) for bar in bars()] + list(judge_start(results))

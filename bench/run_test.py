@@ -129,8 +129,61 @@ class Ratios(unittest.TestCase):
         for bar in bars.bars():
             workload = full[bar.workload]
             self.assertIn(bar.variant, workload.variants.get("tricolor", ("",)))
-            self.assertIn(bar.peer_variant, workload.variants.get("go", ("",)))
+            if not bar.absolute:
+                self.assertIn(bar.peer_variant, workload.variants.get("go", ("",)))
             self.assertFalse({"tricolor", "go"} & set(workload.at_most), f"{bar.text} needs all runs")
+            self.assertLessEqual(set(bar.groups), set(workload.groups), f"{bar.text}: --only GROUP would leave it out")
+            if "latency" in bar.groups:
+                self.assertEqual(workload.runs, workloads.LATENCY_RUNS, bar.text)
+
+    def test_an_absolute_bar_is_about_tricolor_alone(self):
+        result = entrant_result({("tricolor", "on"): [{"us": us, "check": "1"} for us in (400, 600, 900)]})
+        options = {"variant": "on", "keys": ("us",), "absolute": True, "scale": 1e-3}
+        within = judged(result, limit=0.6, **options)
+        self.assertAlmostEqual(within["figure"], 0.6)
+        self.assertEqual((within["verdict"], within["runs"]), ("pass", 3))
+        self.assertEqual(judged(result, limit=0.5, **options)["verdict"], "FAIL")
+        self.assertEqual(judged(result, limit=0.5, at_least=True, **options)["verdict"], "pass")
+        self.assertEqual(judged(result, keys=("share",), absolute=True, variant="on")["verdict"], "no figure")
+
+    def test_an_absolute_bar_is_refused_like_others_where_checks_differ(self):
+        result = entrant_result({("tricolor", ""): [{"ms": 0.1, "check": "1"}], ("go", ""): [{"ms": 8, "check": "2"}]})
+        self.assertEqual(judged(result, absolute=True)["verdict"], "refused: checks differ")
+
+
+class Workloads(Scripts):
+    def test_rounds_are_the_workloads_own_unless_asked_for(self):
+        short = workloads.Workload("w", "w", (), runs=9, more_runs=2)
+        self.assertEqual(measure.rounds_of(short, None, False), 18)
+        self.assertEqual(measure.rounds_of(short, None, True), 2 * workloads.QUICK_RUNS)
+        self.assertEqual(measure.rounds_of(short, 5, True), 10)
+
+    def test_a_reference_has_rows_and_no_table(self):
+        both = workloads.Workload("w", "w", ("{}",), references=("off",), variants={
+            "tricolor": ("on", "off"), "go": ("on",), "glibc": ("off",)})
+        found = {"tricolor": None, "go": None, "glibc": None}
+        self.assertEqual(both.blocks(), ("on",))
+        self.assertEqual(list(both.opponents(found, "on")),
+                         [("tricolor", "on"), ("tricolor", "off"), ("go", "on"), ("glibc", "off")])
+        self.assertIn(("tricolor", "off"), both.entrants(found))
+
+    def test_what_needs_more_memory_than_there_is_is_not_run(self):
+        large = workloads.Workload("w", "w", (), memory_mib=measure.available_mib() * 2)
+        found = {"tricolor": peers.Peer("tricolor", {"w": self.program("w", "tricolor", "echo never")})}
+        result = measure.run_workload(large, found, 1, measure.Clock(1))
+        self.assertEqual((result.runs, result.failed), ({}, {}))
+        self.assertRegex(result.cut, "^not run: it needs .* MiB")
+        self.assertEqual(judged(result)["verdict"], "no figure")
+
+    def test_a_group_is_chosen_by_its_name(self):
+        self.programs("tricolor", f"echo '{LINE.format(check=5, ms=1)} max_us=1'")
+        status, text = self.main("--only", "latency", "--quick", "--runs", "1", "--peers", "tricolor")
+        self.assertEqual(status, 0)
+        self.assertRegex(text, r"(?m)^churn on +\(churn 400000 1000000 1 on; worst us")
+        self.assertRegex(text, r"(?m)^tricolor off ")
+        self.assertIn("bars of latency", text)
+        self.assertIn("gcbench", text)
+        self.assertNotIn("guide07", text)
 
 
 class Whole(Scripts):

@@ -1,7 +1,6 @@
 """The tables: one for each workload and variant, and one of the bars."""
-from bars import BAR_RUNS
 from measure import label
-from workloads import COMMON, GC_COLUMNS, MALLOCS, MICRO_SIZES, PEAK
+from workloads import COMMON, GC_COLUMNS, GROUPS, MALLOCS, MICRO_SIZES, PEAK, STOP_P99
 
 
 def number(value, digits):
@@ -31,7 +30,7 @@ def title(workload, variant):
 
 def cell(result, entrant, column):
     value = result.median(entrant, column.key)
-    idle = column in GC_COLUMNS and (entrant[0] in MALLOCS or entrant[1] == "none")
+    idle = column in GC_COLUMNS + (STOP_P99,) and (entrant[0] in MALLOCS or entrant[1] == "none")
     return "-" if value is None or idle else number(value * column.scale, column.digits)
 
 
@@ -72,6 +71,8 @@ def result_tables(result, found):
     lines = []
     for variant in workload.blocks():
         entrants = [e for e in workload.opponents(found, variant) if e in result.runs and e not in result.failed]
+        if not entrants:
+            continue
         lines += ["", title(workload, variant)] + block_table(result, variant, entrants)
         if workload.name == "micro":
             lines += micro_table(result, variant, entrants)
@@ -90,13 +91,20 @@ def result_problems(result):
     return lines
 
 
-def bars_table(records, quick):
-    lines = ["", "bars: tricolor / Go where no unit is named, medians of the same run"]
+def group_table(group, records, quick):
+    lines = ["", f"bars of {group}: tricolor / Go where no unit is named, medians of the same run"]
     if quick:
         lines.append("(quick: smaller work and fewer runs than the bars ask for; a hint, not a verdict)")
-    elif any(r["runs"] is not None and r["runs"] < BAR_RUNS for r in records):
-        lines.append(f"(under {BAR_RUNS} runs a bar's verdict is a hint)")
-    rows = [[r["bar"], f"{'>=' if r['at_least'] else '<='} {r['limit']:.2f}", number(r["figure"], 3),
-             str(r["runs"] or "-"), r["verdict"]] for r in records]
-    lines += table(["bar", "wanted", "figure", "runs", "verdict"], rows)
+    elif any(r["runs"] is not None and r["runs"] < r["runs_wanted"] for r in records):
+        lines.append("(a verdict from fewer runs than are wanted is a hint)")
+    rows = [[r["bar"], f"{'>=' if r['at_least'] else '<='} {r['limit']:g}", number(r["figure"], 3),
+             f"{r['runs'] or '-'}/{r['runs_wanted']}", r["verdict"]] for r in records]
+    return lines + table(["bar", "wanted", "figure", "runs", "verdict"], rows)
+
+
+def bars_table(records, quick):
+    lines = []
+    for group in GROUPS:
+        own = [r for r in records if group in r["groups"]]
+        lines += group_table(group, own, quick) if own else []
     return lines + [f"{r['bar'].partition(':')[0]} by size: {r['note']}" for r in records if r["note"]]

@@ -381,6 +381,12 @@ typedef struct tri_stopstats {
   uint64_t counts[TRI_STOP_BUCKETS];
   uint64_t mark_cpu_ns;          /* processor time of all markers */
   uint64_t largest_marked_bytes; /* the largest live heap that any collection found */
+  const char *gear;              /* how collections run: "page", beside the program, or "none", in one stop each */
+  uint64_t cycles_begun;         /* collections; of them so many ended: NumGC of tri_memstats */
+  uint64_t concurrent;           /* of those ended: that marked beside the program */
+  uint64_t rounds;               /* looks at what the program had written meanwhile, in a stop each */
+  uint64_t abandoned;            /* of these: given up as the last stop, for it would have taken too long */
+  uint64_t assist_ns; /* time that threads of the program spent marking, or waiting to, for their allocations */
 } tri_stopstats;
 /* Fills *stats. Stops nobody; microseconds. */
 TRI_API void tri_read_stopstats(tri_stopstats *stats);

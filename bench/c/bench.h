@@ -16,16 +16,19 @@
 #define _GNU_SOURCE
 #endif
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <gnu/libc-version.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -41,6 +44,8 @@ typedef struct bench_gc_figures {
   uint64_t stops;
   uint64_t longest_stop_ns;
   uint64_t total_stop_ns;
+  uint64_t stop_p99_ns; /* 99 of 100 stops were no longer: the upper edge of a bucket that doubles in width */
+  uint64_t cpu_ns;      /* processor time of the collector, as the peer counts it */
 } bench_gc_figures;
 
 /* Nanoseconds on the monotonic clock. */
@@ -51,6 +56,25 @@ static inline uint64_t bench_now_ns(void) {
 }
 
 static inline double bench_ms_since(uint64_t start_ns) { return (double)(bench_now_ns() - start_ns) / 1e6; }
+
+/* How many processors this process may use. */
+static inline unsigned bench_processors(void) {
+  cpu_set_t set;
+  return sched_getaffinity(0, sizeof(set), &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
+}
+
+/* What 99 of 100 stops did not exceed; counts[i] of them took up to 2^i microseconds. */
+static inline uint64_t bench_stop_p99_ns(const uint64_t *counts, size_t classes, uint64_t longest_ns) {
+  uint64_t all = 0;
+  for (size_t i = 0; i < classes; i++) all += counts[i];
+  uint64_t seen = 0;
+  for (size_t i = 0; i + 1 < classes; i++) {
+    seen += counts[i];
+    uint64_t edge_ns = UINT64_C(1000) << i;
+    if (seen * 100 >= all * 99) return edge_ns < longest_ns ? edge_ns : longest_ns;
+  }
+  return longest_ns;
+}
 
 /* ---- The peers ------------------------------------------------------------------------------------------------------
  *
@@ -67,6 +91,9 @@ static inline double bench_ms_since(uint64_t start_ns) { return (double)(bench_n
  * BENCH_FREES                     1 where bench_drop does something, so that loops that only drop can be left out
  * BENCH_COLLECTS                  1 where bench_collect does something
  * bench_collect()                 a whole collection, as far as the peer goes with it before it returns
+ * bench_collect_never()           no collections from now on
+ * BENCH_TELLS_CYCLES              1 where bench_cycles says how many collections were begun and how many ended: so
+ *                                 latency.h knows whether one was on at any time
  */
 static inline void bench_keep(const void *p) { __asm__ volatile("" : : "r"(p) : "memory"); }
 
@@ -85,8 +112,19 @@ static inline void bench_keep(const void *p) { __asm__ volatile("" : : "r"(p) : 
 #define bench_noscan(size) tri_alloc_noscan(size)
 #define bench_drop(p) ((void)(p))
 #define bench_collect() tri_gc()
+#define bench_collect_never() ((void)tri_set_gc_percent(-1))
+/* The public figures say when a collection ended, and not that one has begun. */
+#define BENCH_TELLS_CYCLES 0
 
-static inline void bench_peer_start(void) {}
+/* When the heap was started, nanoseconds since 1970, as LastGC is. */
+static uint64_t bench_tricolor_started;
+
+static inline void bench_peer_start(void) {
+  struct timespec t;
+  (void)tri_init(NULL);
+  (void)clock_gettime(CLOCK_REALTIME, &t);
+  bench_tricolor_started = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
 
 static inline void bench_peer_version(char *to, size_t size) {
   (void)snprintf(to, size, "%d.%d.%d", TRI_VERSION_MAJOR, TRI_VERSION_MINOR, TRI_VERSION_PATCH);
@@ -97,7 +135,16 @@ static inline bench_gc_figures bench_peer_figures(void) {
   tri_stopstats stops;
   tri_read_memstats(&mem);
   tri_read_stopstats(&stops);
-  return (bench_gc_figures){mem.NumGC, stops.count, stops.longest_ns, stops.total_ns};
+  /* GCCPUFraction is of what all processors had from the start to the end of the last collection. */
+  double available = mem.NumGC == 0 ? 0 : (double)(mem.LastGC - bench_tricolor_started) * bench_processors();
+  return (bench_gc_figures){
+      .collections = mem.NumGC,
+      .stops = stops.count,
+      .longest_stop_ns = stops.longest_ns,
+      .total_stop_ns = stops.total_ns,
+      .stop_p99_ns = bench_stop_p99_ns(stops.counts, TRI_STOP_BUCKETS, stops.longest_ns),
+      .cpu_ns = (uint64_t)(mem.GCCPUFraction * available),
+  };
 }
 
 #elif defined(BENCH_BDWGC)
@@ -128,20 +175,35 @@ static inline bench_gc_figures bench_peer_figures(void) {
 #define bench_noscan(size) GC_MALLOC_ATOMIC(size)
 #define bench_drop(p) ((void)(p))
 #define bench_collect() GC_gcollect()
+#define bench_collect_never() GC_disable()
+#define BENCH_TELLS_CYCLES 1
 
 /* bdwgc keeps no figures of its stops, but says when each begins and ends. The callback runs under its lock. */
+enum { BENCH_BDWGC_CLASSES = 40 };
 static bench_gc_figures bench_bdwgc;
+static uint64_t bench_bdwgc_classes[BENCH_BDWGC_CLASSES]; /* [i]: stops of up to 2^i microseconds */
+static uint64_t bench_bdwgc_begun, bench_bdwgc_ended;
+
+static inline void bench_bdwgc_stopped(uint64_t length) {
+  size_t i = 0;
+  while (i + 1 < BENCH_BDWGC_CLASSES && length > (UINT64_C(1000) << i)) i++;
+  bench_bdwgc_classes[i]++;
+  bench_bdwgc.stops++;
+  bench_bdwgc.total_stop_ns += length;
+  if (length > bench_bdwgc.longest_stop_ns) bench_bdwgc.longest_stop_ns = length;
+}
 
 static inline void bench_bdwgc_event(GC_EventType event) {
-  static uint64_t began;
-  if (event == GC_EVENT_PRE_STOP_WORLD) {
-    began = bench_now_ns();
-  } else if (event == GC_EVENT_POST_START_WORLD) {
-    uint64_t length = bench_now_ns() - began;
-    bench_bdwgc.stops++;
-    bench_bdwgc.total_stop_ns += length;
-    if (length > bench_bdwgc.longest_stop_ns) bench_bdwgc.longest_stop_ns = length;
-  }
+  static uint64_t stopped;
+  if (event == GC_EVENT_PRE_STOP_WORLD) stopped = bench_now_ns();
+  if (event == GC_EVENT_POST_START_WORLD) bench_bdwgc_stopped(bench_now_ns() - stopped);
+  if (event == GC_EVENT_START) __atomic_fetch_add(&bench_bdwgc_begun, 1, __ATOMIC_RELAXED);
+  if (event == GC_EVENT_END) __atomic_fetch_add(&bench_bdwgc_ended, 1, __ATOMIC_RELAXED);
+}
+
+static inline void bench_cycles(uint64_t *begun, uint64_t *ended) {
+  *begun = __atomic_load_n(&bench_bdwgc_begun, __ATOMIC_RELAXED);
+  *ended = __atomic_load_n(&bench_bdwgc_ended, __ATOMIC_RELAXED);
 }
 
 static inline void bench_peer_start(void) {
@@ -157,6 +219,8 @@ static inline void bench_peer_version(char *to, size_t size) {
 static inline bench_gc_figures bench_peer_figures(void) {
   bench_gc_figures figures = bench_bdwgc;
   figures.collections = GC_get_gc_no();
+  figures.stop_p99_ns = bench_stop_p99_ns(bench_bdwgc_classes, BENCH_BDWGC_CLASSES, figures.longest_stop_ns);
+  figures.cpu_ns = figures.total_stop_ns * bench_processors(); /* as Go counts stops: all processors are taken */
   return figures;
 }
 
@@ -173,12 +237,14 @@ static inline bench_gc_figures bench_peer_figures(void) {
 #define bench_noscan(size) malloc(size)
 #define bench_drop(p) free(p)
 #define bench_collect() ((void)0)
+#define bench_collect_never() ((void)0)
+#define BENCH_TELLS_CYCLES 0
 
 static inline void bench_peer_start(void) {}
 
 static inline void bench_peer_version(char *to, size_t size) { (void)snprintf(to, size, "%s", gnu_get_libc_version()); }
 
-static inline bench_gc_figures bench_peer_figures(void) { return (bench_gc_figures){0, 0, 0, 0}; }
+static inline bench_gc_figures bench_peer_figures(void) { return (bench_gc_figures){0}; }
 
 #endif
 
@@ -192,6 +258,17 @@ static inline long bench_arg(int argc, char **argv, int i, long fallback) {
   if (*end == '\0' && value >= 1) return value;
   fprintf(stderr, "%s: argument %d is \"%s\", not a whole number of at least 1\n", argv[0], i, argv[i]);
   exit(2);
+}
+
+/* Argument i is "on", or not given, or "off": then there are no collections from now on, and what is measured is the
+ * machine's own noise. */
+static inline void bench_arg_collections(int argc, char **argv, int i) {
+  if (i >= argc || strcmp(argv[i], "on") == 0) return;
+  if (strcmp(argv[i], "off") != 0) {
+    fprintf(stderr, "%s: argument %d is \"%s\", neither on nor off\n", argv[0], i, argv[i]);
+    exit(2);
+  }
+  bench_collect_never();
 }
 
 /* xorshift64*; the Go twins draw the same numbers. *state must not be 0. */
@@ -209,13 +286,36 @@ static inline size_t bench_random_below(uint64_t *state, size_t limit) {
   return (size_t)(((bench_random(state) >> 32) * (uint64_t)limit) >> 32);
 }
 
+/* ---- Memory of the bench's own ------------------------------------------------------------------------------------*/
+
+/* Zeroed memory from the system, which no collector looks into and which is no part of what is measured; its pages are
+ * there at once where `now`, else as they are touched. */
+static inline void *bench_map(size_t size, bool now) {
+  int flags = MAP_PRIVATE | MAP_ANONYMOUS | (now ? MAP_POPULATE : MAP_NORESERVE);
+  void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, -1, 0);
+  if (memory != MAP_FAILED) return memory;
+  fprintf(stderr, "mmap of %zu bytes: %s\n", size, strerror(errno));
+  exit(1);
+}
+
 /* ---- Threads ------------------------------------------------------------------------------------------------------*/
 
+/* stack_bytes: 0 for what threads have as a rule. */
+static inline void bench_thread_start_with_stack(pthread_t *thread, void *(*run)(void *), void *argument,
+                                                 size_t stack_bytes) {
+  pthread_attr_t attributes;
+  int err = pthread_attr_init(&attributes);
+  if (err == 0 && stack_bytes != 0) err = pthread_attr_setstacksize(&attributes, stack_bytes);
+  if (err == 0) err = pthread_create(thread, &attributes, run, argument);
+  if (err != 0) {
+    fprintf(stderr, "pthread_create with %zu bytes of stack: %s\n", stack_bytes, strerror(err));
+    exit(1);
+  }
+  (void)pthread_attr_destroy(&attributes);
+}
+
 static inline void bench_thread_start(pthread_t *thread, void *(*run)(void *), void *argument) {
-  int err = pthread_create(thread, NULL, run, argument);
-  if (err == 0) return;
-  fprintf(stderr, "pthread_create: %s\n", strerror(err));
-  exit(1);
+  bench_thread_start_with_stack(thread, run, argument, 0);
 }
 
 static inline void bench_thread_join(pthread_t thread) { (void)pthread_join(thread, NULL); }
@@ -264,9 +364,10 @@ __attribute__((format(printf, 2, 3))) static inline void bench_report(const char
   bench_peer_version(version, sizeof(version));
   const bench_gc_figures *gc = &bench_final.gc;
   printf("bench workload=%s peer=%s version=%s allocator=%s peak_kib=%" PRIu64 " collections=%" PRIu64 " stops=%" PRIu64
-         " longest_stop_us=%.1f total_stop_us=%.1f ",
+         " longest_stop_us=%.1f total_stop_us=%.1f stop_p99_us=%.1f gc_cpu_ms=%.3f ",
          workload, BENCH_PEER, version, bench_allocator(), bench_final.peak_kib, gc->collections, gc->stops,
-         (double)gc->longest_stop_ns / 1e3, (double)gc->total_stop_ns / 1e3);
+         (double)gc->longest_stop_ns / 1e3, (double)gc->total_stop_ns / 1e3, (double)gc->stop_p99_ns / 1e3,
+         (double)gc->cpu_ns / 1e6);
   va_list arguments;
   va_start(arguments, format);
   (void)vprintf(format, arguments);

@@ -1,11 +1,10 @@
 /* pusher.c - latency: how long one allocation can take while much is alive and the collector is kept busy.
  *
- *     bench-pusher-PEER [PUSHES LIVE]      (2,000,000 and 200,000)
+ *     bench-pusher-PEER [PUSHES LIVE on|off]      (2,000,000, 200,000 and on)
  *
  * A circular array holds the LIVE newest messages of 1 KiB. A push allocates a message, writes all of it and stores it
- * over the oldest one, which malloc peers free in the same push. Every push is timed by itself with the monotonic
- * clock, and no push is left out; percentiles are exact, from all of them. */
-#include "bench.h"
+ * over the oldest one, which malloc peers free in the same push. Every push is timed, and none is left out. */
+#include "latency.h"
 
 enum { MESSAGE_BYTES = 1024, PATTERN_EXTRA = 256 };
 
@@ -19,34 +18,21 @@ static inline void push(char **ring, size_t slot, size_t number) {
   ring[slot] = message;
 }
 
-static int compare_u32(const void *a, const void *b) {
-  uint32_t x = *(const uint32_t *)a;
-  uint32_t y = *(const uint32_t *)b;
-  return (x > y) - (x < y);
-}
-
-/* The latency that `share` of the pushes did not exceed, in microseconds. */
-static double percentile_us(const uint32_t *sorted, size_t count, double share) {
-  size_t at = (size_t)((double)count * share);
-  return sorted[at < count ? at : count - 1] / 1e3;
-}
-
 int main(int argc, char **argv) {
   size_t pushes = (size_t)bench_arg(argc, argv, 1, 2000000);
   size_t live = (size_t)bench_arg(argc, argv, 2, 200000);
   bench_start();
+  bench_arg_collections(argc, argv, 3);
   for (size_t i = 0; i < sizeof(pattern); i++) pattern[i] = (char)(i * 7 + 1);
   char **ring = bench_scan(live * sizeof(char *));
   memset(ring, 0, live * sizeof(char *));
-  uint32_t *took_ns = bench_noscan(pushes * sizeof(uint32_t));
-  memset(took_ns, 0, pushes * sizeof(uint32_t));
+  bench_latency *latency = bench_latency_make();
 
   uint64_t start = bench_now_ns();
+  bench_latency_begin(latency, start);
   for (size_t i = 0, slot = 0; i < pushes; i++) {
-    uint64_t before = bench_now_ns();
     push(ring, slot, i);
-    uint64_t ns = bench_now_ns() - before;
-    took_ns[i] = ns < UINT32_MAX ? (uint32_t)ns : UINT32_MAX;
+    bench_latency_end(latency);
     if (++slot == live) slot = 0;
   }
   double wall_ms = bench_ms_since(start);
@@ -57,10 +43,6 @@ int main(int argc, char **argv) {
     if (ring[i] == NULL) continue;
     check = check * 31 + (unsigned char)ring[i][0] + (unsigned char)ring[i][MESSAGE_BYTES - 1];
   }
-  qsort(took_ns, pushes, sizeof(uint32_t), compare_u32);
-  bench_report("pusher", "wall_ms=%.3f p50_us=%.3f p99_us=%.3f p999_us=%.3f p9999_us=%.3f max_us=%.3f check=%" PRIu64,
-               wall_ms, percentile_us(took_ns, pushes, 0.5), percentile_us(took_ns, pushes, 0.99),
-               percentile_us(took_ns, pushes, 0.999), percentile_us(took_ns, pushes, 0.9999),
-               percentile_us(took_ns, pushes, 1.0), check);
+  bench_report("pusher", "wall_ms=%.3f %s check=%" PRIu64, wall_ms, bench_latency_text(latency), check);
   return 0;
 }

@@ -113,6 +113,11 @@ TRI_INLINE void *forget_returned(void *argument) {
 
 /* ---- POSIX ---- */
 
+/* Threads are started and detached in blocking regions. A thread that ends waits, with all signals blocked, for the
+ * lock of the C library's list of stacks, and these calls take it: were one stopped with it, the other would never
+ * stop. A thread that is started while its creator is held waits for the registry's lock before it runs the program's
+ * code. */
+
 static void *start_posix(void *raw) {
   tri_handoff *handoff __attribute__((cleanup(depart))) = raw;
   void *(*run)(void *) = handoff->run.posix;
@@ -132,7 +137,7 @@ TRI_INTERPOSED int pthread_create(pthread_t *thread, const pthread_attr_t *attri
   if (tri_thread_is_starting_own()) return TRI_REAL(pthread_create)(thread, attributes, run, argument);
   tri_handoff *handoff = handoff_begin((tri_start_function){.posix = run}, argument, is_joinable(attributes));
   if (!handoff) return EAGAIN;
-  int error = TRI_REAL(pthread_create)(thread, attributes, start_posix, handoff);
+  int error = TRI_BLOCKING_ONCE(TRI_REAL(pthread_create)(thread, attributes, start_posix, handoff), attributes);
   handoff_end(handoff, error == 0, thread);
   return error;
 }
@@ -153,7 +158,7 @@ int tri_notified_thread_start(const pthread_attr_t *attributes, void (*run)(unio
   tri_handoff *handoff = handoff_begin((tri_start_function){.notified = run}, value.sival_ptr, false);
   pthread_t thread;
   if (!handoff) return EAGAIN;
-  int error = TRI_REAL(pthread_create)(&thread, attributes, start_notified, handoff);
+  int error = TRI_BLOCKING_ONCE(TRI_REAL(pthread_create)(&thread, attributes, start_notified, handoff), attributes);
   handoff_end(handoff, error == 0, &thread);
   return error;
 }
@@ -189,7 +194,7 @@ TRI_INTERPOSED int pthread_clockjoin_np(pthread_t thread, void **result, clockid
 
 TRI_INTERPOSED int pthread_detach(pthread_t thread) {
   tri_parcel *parcel = parcel_of(thread);
-  int error = TRI_REAL(pthread_detach)(thread);
+  int error = TRI_BLOCKING_ONCE(TRI_REAL(pthread_detach)(thread), NULL);
   if (error == 0) drop_parcel(parcel, TRI_PARCEL_JOINER);
   return error;
 }
@@ -224,7 +229,7 @@ static int start_c11(void *raw) {
 TRI_INTERPOSED int thrd_create(thrd_t *thread, thrd_start_t run, void *argument) {
   tri_handoff *handoff = handoff_begin((tri_start_function){.c11 = run}, argument, true);
   if (!handoff) return thrd_nomem;
-  int error = TRI_REAL(thrd_create)(thread, start_c11, handoff);
+  int error = TRI_BLOCKING_ONCE(TRI_REAL(thrd_create)(thread, start_c11, handoff), thread);
   handoff_end(handoff, error == thrd_success, (const pthread_t *)thread);
   return error;
 }
@@ -238,7 +243,7 @@ TRI_INTERPOSED int thrd_join(thrd_t thread, int *result) {
 
 TRI_INTERPOSED int thrd_detach(thrd_t thread) {
   tri_parcel *parcel = parcel_of((pthread_t)thread);
-  int error = TRI_REAL(thrd_detach)(thread);
+  int error = TRI_BLOCKING_ONCE(TRI_REAL(thrd_detach)(thread), NULL);
   if (error == thrd_success) drop_parcel(parcel, TRI_PARCEL_JOINER);
   return error;
 }

@@ -17,6 +17,7 @@ __attribute__((used)) static const char *const interposed = &tri_interpose_ancho
 
 static void observe(const tri_cycle_report *report) {
   if (tri_start_settings()->trace_gc) tri_trace_collection(report);
+  if (tri_start_settings()->trace_rounds && report->concurrent) tri_trace_rounds(report);
 }
 
 void *tri_api_alloc_slow(uint32_t bucket) { return TRI_KEEPING_ERRNO(tri_cache_alloc_slow(bucket)); }

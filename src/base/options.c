@@ -15,7 +15,8 @@ typedef enum option_kind {
   OPTION_SIZE,
   OPTION_SIGNAL,
   OPTION_SWITCH,
-  OPTION_FAULT
+  OPTION_FAULT,
+  OPTION_GEAR
 } option_kind;
 
 typedef struct option_entry {
@@ -36,6 +37,10 @@ static const option_entry options[] = {
      "Growth of the heap over what is live that starts a collection, in percent; off: collect only when asked."},
     {"TRICOLOR_GC_THREADS", "", OPTION_NUMBER, SETTING(gc_threads), 0, 0, 64,
      "Threads that mark during a collection; 0: one per processor."},
+    {"TRICOLOR_GEAR", "", OPTION_GEAR, SETTING(gear), TRI_GEAR_AUTO, 0, 0,
+     "How collections run. page: beside the program, by watching which pages it writes (Linux 6.7). none: the program "
+     "is "
+     "stopped for the whole mark. auto: page where the system can do it."},
     {"TRICOLOR_HEAP_RESERVE", "", OPTION_SIZE, SETTING(heap_reserve), 0, 0, INT64_MAX,
      "Address space to reserve for the heap, and so its largest size, rounded up to whole 4MiB; less where the system "
      "refuses it. 0: 1TiB, or what leaves the program half of its limit (ulimit -v)."},
@@ -45,6 +50,9 @@ static const option_entry options[] = {
      "Whether what the heap has beyond its first 256MiB is to be huge pages, if the system has them."},
     {"TRICOLOR_TRACE", "gc", OPTION_SWITCH, SETTING(trace_gc), 0, 0, 1,
      "One line on standard error for each collection, in the form of Go's gctrace."},
+    {"TRICOLOR_TRACE", "rounds", OPTION_SWITCH, SETTING(trace_rounds), 0, 0, 1,
+     "One line more for each collection that ran beside the program: its stops, how often and how much of what the "
+     "program had written was scanned again, and how often a stop that was to be the last was given up."},
     {"TRICOLOR_DEBUG", "check", OPTION_SWITCH, SETTING(check), 0, 0, 1,
      "After each mark, marks again by other means and aborts if a reachable object was missed."},
     {"TRICOLOR_DEBUG", "poison", OPTION_SWITCH, SETTING(poison), 0, 0, 1,
@@ -108,6 +116,14 @@ static bool parse_fault(const char *text, int64_t *value) {
   return *value != TRI_INJECT_NONE;
 }
 
+static const char *const gears[] = {[TRI_GEAR_AUTO] = "auto", [TRI_GEAR_PAGE] = "page", [TRI_GEAR_NONE] = "none"};
+
+static bool parse_gear(const char *text, int64_t *value) {
+  for (*value = 0; *value <= TRI_GEAR_NONE; ++*value)
+    if (strcmp(text, gears[*value]) == 0) return true;
+  return false;
+}
+
 static bool parse_bounded(const option_entry *option, const char *text, int64_t *value) {
   const char *end;
   return parse_number(text, value, &end) && !*end && *value >= option->low && *value <= option->high;
@@ -117,6 +133,7 @@ static bool parse_value(const option_entry *option, const char *text, int64_t *v
   switch (option->kind) {
   case OPTION_SWITCH: return parse_switch(text, value);
   case OPTION_FAULT: return parse_fault(text, value);
+  case OPTION_GEAR: return parse_gear(text, value);
   case OPTION_SIZE: return parse_size(text, value);
   case OPTION_SIGNAL: return parse_bounded(option, text, value) && may_stop(*value);
   case OPTION_PERCENT:
@@ -139,6 +156,7 @@ static void describe_expected(const option_entry *option, char what[EXPECTATION_
   case OPTION_SIZE: (void)tri_format(what, EXPECTATION_MAX, "a size such as 512MiB"); return;
   case OPTION_SWITCH: (void)tri_format(what, EXPECTATION_MAX, "1 or 0"); return;
   case OPTION_FAULT: (void)tri_format(what, EXPECTATION_MAX, "root or child"); return;
+  case OPTION_GEAR: (void)tri_format(what, EXPECTATION_MAX, "auto, page or none"); return;
   case OPTION_NUMBER: break;
   case OPTION_PERCENT:
     kind = "a percentage";
@@ -240,7 +258,10 @@ void tri_settings_describe(void (*visit)(void *argument, const char *variable, c
                            void *argument) {
   for (int i = 0; i < OPTION_COUNT; i++) {
     char initial[24];
-    (void)tri_format(initial, sizeof initial, "%lld", (long long)options[i].initial);
+    if (options[i].kind == OPTION_GEAR)
+      (void)tri_format(initial, sizeof initial, "%s", gears[options[i].initial]);
+    else
+      (void)tri_format(initial, sizeof initial, "%lld", (long long)options[i].initial);
     visit(argument, options[i].variable, options[i].name, initial, options[i].text);
   }
 }

@@ -9,13 +9,18 @@
 
 typedef enum tri_fault { TRI_INJECT_NONE, TRI_INJECT_ROOT, TRI_INJECT_CHILD } tri_fault;
 
+/* How collections run (gc/collection.c). */
+typedef enum tri_gear { TRI_GEAR_AUTO, TRI_GEAR_PAGE, TRI_GEAR_NONE } tri_gear;
+
 typedef struct tri_settings {
   int64_t gc_percent;   /* -1: off */
   int64_t gc_threads;   /* 0: one per processor */
+  int64_t gear;         /* tri_gear */
   int64_t heap_reserve; /* bytes; 0: as much as the limits allow */
   int64_t signal;
   int64_t huge_pages; /* 0 or 1 */
   int64_t trace_gc;
+  int64_t trace_rounds;
   int64_t check;
   int64_t poison;
   int64_t collect_every;

@@ -113,7 +113,8 @@ void tri_check_run(tri_root_list roots) {
   size_t used = atomic_load_explicit(&tri_the_arena.used, memory_order_relaxed);
   if (!tri_region_extend(&check.seen_region, used / TRI_GRANULE / 8)) tri_fatal("check: no memory for its bits");
   for (size_t i = 0; i < used / TRI_GRANULE / 64; i++) check.seen[i] = 0;
-  check.own_high = tri_thread_known()->sp;
+  const tri_thread *self = tri_thread_known(); /* the collector's thread has no stack that anybody looks into */
+  check.own_high = self ? self->sp : 0;
   for (size_t i = 0; i < roots.count; i++) {
     follow_root(&roots.roots[i]);
     while (check.depth) follow_object(check.stack[--check.depth]);

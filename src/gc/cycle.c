@@ -1,31 +1,35 @@
-/* cycle.c - the story of one collection.
+/* cycle.c - the story of one collection, and who makes it.
  *
- *  1. The thread that noticed the need spills its registers, asks the loader to show its objects, and inside that visit
- *     (the loader's lock is taken first and by us, so that no stopped thread holds it) takes the cycle lock. If
- *     somebody else's collection served the need meanwhile, that is all.
- *  2. What the last collection left unswept is swept, beside the program. The sweep lock is kept until step 7.
- *  3. The world stops (gc/stop.c). Every thread is then outside our locks and outside its slow paths.
- *  4. Roots are gathered (gc/roots.c). Spans that idle threads kept since the last mark are swept; slots that wait in
- *     caches are hidden, so that the allocation bits show exactly what was handed out (heap/cache.h).
- *  5. Mark (gc/mark.c), in parallel; in check mode, verify (gc/check.c).
- *  6. The epoch moves on: every span is unswept now, its mark bits are what lives. Waiting slots show again. live
- *     becomes what was marked, the next goal follows from it (gc/pacer.c).
- *  7. The world goes on. Spans are swept when they are wanted, by the background thread, or, after tri_gc, at once.
+ *  1. A thread notices the need: the heap has grown to its trigger, the program asks, or memory has run out.
+ *  2. When the heap has grown and a mark can be made beside the program, the collector's own thread is woken, and the
+ *     thread goes on. In all other cases the thread makes the collection itself and has it finished when it returns.
+ *  3. Who makes it visits the loader (its lock is taken first, so that no stopped thread holds it), takes the cycle
+ *     lock inside that visit, and goes through the phases (gc/collection.c): begin, mark, advance, mark, advance ...
+ *     until what can be reached is marked. It holds the locks only for begin and advance, so that others
+ *     may load libraries, fork and read figures while it marks.
+ *     Whoever comes along at such a moment and wants more of a collection than its
+ *     maker takes over, by the turn at marking (gc/work.h), and its maker then finds that somebody has done its work.
+ *  4. The epoch has moved on. Spans are swept when they are wanted, by the background thread, or, after tri_gc, at
+ *     once.
  *
- * The mark is the phase that the next gear will run beside the program; everything else stays in this order.
- * Locks: TRI_RANK_CYCLE for the whole, TRI_RANK_SWEEP from 2 to 7, TRI_RANK_REGISTRY from 3 to 7. Follows
+ * Locks: the loader's, then TRI_RANK_CYCLE, TRI_RANK_SWEEP from what is left to be swept to the end of the stop that
+ * moves the epoch (released while the mark runs beside the program), TRI_RANK_REGISTRY for each stop. Follows
  * runtime/mgc.go. */
 #include "gc/cycle.h"
 
 #include <string.h>
 
 #include "base/fmt.h"
-#include "gc/check.h"
+#include "gc/collection.h"
 #include "gc/mark.h"
-#include "gc/pacer.h"
 #include "gc/sweep.h"
 
-enum { FORK_WAIT_NS = 20 * 1000, FORK_LOOKS = 2000 };
+enum {
+  FORK_WAIT_NS = 20 * 1000,
+  FORK_LOOKS = 2000,
+  WAIT_NS = 1000 * 1000, /* of a thread that allocates beyond the limit, for the collector, and how often over */
+  WAITS = 50,
+};
 
 static struct {
   tri_lock lock;
@@ -33,46 +37,19 @@ static struct {
   _Atomic(uint32_t) entering;    /* threads that may hold the loader's lock for a collection, or wait for it */
   _Atomic(uint32_t) visiting;    /* those of them that are known to hold it. Relaxed: it is only waited for */
   _Atomic(const char *) why_off; /* no collections, and why; NULL: there are. Relaxed: set while there is one thread */
-  _Atomic(int) percent;
-  bool check;
-  int processors;
-  uint64_t started;
-  _Atomic(uint32_t) finished; /* collections; acquire pairs with the release at the end of one */
-  tri_cycle_history history;  /* written under the cycle lock; readers copy it under it */
+  _Atomic(uint32_t) ended;       /* collections, or attempts at one; acquire pairs with the release at the end */
+  _Atomic(uint32_t) wanted;      /* futex word: collections asked of the collector's thread. Release, acquire */
+  _Atomic(bool) is_wanted;       /* and it has not begun; relaxed: it only spares asking again */
+  _Atomic(uint32_t) progress;    /* futex word: steps made. Release, acquire */
+  _Atomic(bool) started;         /* the collector's thread */
   void (*observer)(const tri_cycle_report *);
-  _Atomic(uint32_t) since_collection;     /* gcevery's count */
-  size_t marked, stack_bytes, data_bytes; /* of the last collection, for changes of the percentage */
-} cycle TRI_OWN_DATA = {.lock = TRI_LOCK_INIT(TRI_RANK_CYCLE), .percent = 100};
+  _Atomic(uint32_t) since_collection; /* gcevery's count */
+} cycle TRI_OWN_DATA = {.lock = TRI_LOCK_INIT(TRI_RANK_CYCLE)};
 
 /* This thread's part in the above: what is left of the counts in a fork's child. */
 static _Thread_local volatile struct { bool entered, visits, paused; } own __attribute__((tls_model("initial-exec")));
 
-/* One collection under way: lives on the collecting thread's stack. */
-typedef struct tri_collection {
-  tri_cycle_report report;
-  uint32_t finished_before; /* collections when the need was seen */
-  tri_thread *self;
-  bool roots_complete;
-  bool stopped;
-  bool served;  /* by somebody else */
-  bool refused; /* this process makes none */
-  uint64_t start, stopped_at, marked_at, cpu_start;
-} tri_collection;
-
-/* ---- pacing ---- */
-
-static void set_goal(void) {
-  int percent = atomic_load_explicit(&cycle.percent, memory_order_relaxed);
-  ptrdiff_t goal = tri_pacer_goal(cycle.marked, cycle.stack_bytes, cycle.data_bytes, percent);
-  cycle.history.goal = (size_t)goal;
-  atomic_store_explicit(&tri_the_heap.trigger, goal, memory_order_relaxed);
-}
-
-/* A collection that could not be made must not be tried again at every allocation. */
-static void put_off(void) {
-  ptrdiff_t live = atomic_load_explicit(&tri_the_heap.live, memory_order_relaxed);
-  atomic_store_explicit(&tri_the_heap.trigger, live + live / 2 + TRI_PACER_MINIMUM, memory_order_relaxed);
-}
+/* ---- the record ---- */
 
 /* The cycle lock is waited for without deferring stops: its holder may be about to stop this thread. Nobody can be
  * stopped while he holds it, for only its holder stops others. A thread that forks has it already. */
@@ -91,51 +68,14 @@ static void unlock_record(void) {
 
 int tri_cycle_set_percent(int percent) {
   lock_record();
-  int before = atomic_exchange_explicit(&cycle.percent, percent < 0 ? -1 : percent, memory_order_relaxed);
-  set_goal();
+  int before = tri_collection_set_percent(percent);
   unlock_record();
   return before;
 }
 
-/* ---- history ---- */
-
-static size_t stop_class(uint64_t duration) {
-  size_t class = 0;
-  while (class + 1 < TRI_STOP_CLASSES && duration > (UINT64_C(1000) << class)) class ++;
-  return class;
-}
-
-static void record_stop(uint64_t duration) {
-  tri_cycle_history *history = &cycle.history;
-  history->stop_count++;
-  history->stop_total += duration;
-  if (duration > history->stop_longest) history->stop_longest = duration;
-  history->stop_classes[stop_class(duration)]++;
-}
-
-static void record(tri_collection *collection, uint64_t end) {
-  tri_cycle_history *history = &cycle.history;
-  tri_cycle_report *report = &collection->report;
-  uint64_t pause = end - collection->start;
-  record_stop(pause);
-  history->last_end = tri_os_wall();
-  history->pauses[history->count % TRI_PAUSE_RING] = pause;
-  history->pause_ends[history->count % TRI_PAUSE_RING] = history->last_end;
-  history->count++;
-  history->forced += report->reason == TRI_CYCLE_FORCED;
-  history->mark_cpu += report->marking_cpu;
-  history->stop_cpu += report->stopping_cpu + report->finishing_cpu;
-  if (report->marked > history->largest_marked) history->largest_marked = report->marked;
-  double available = (double)(end - cycle.started) * cycle.processors;
-  history->cpu_fraction = (double)(history->mark_cpu + history->stop_cpu + tri_sweep_cpu()) / available;
-  report->number = history->count;
-  report->since_start = end - cycle.started;
-  report->cpu_fraction = history->cpu_fraction;
-}
-
 tri_cycle_history tri_cycle_read_history(void) {
   lock_record();
-  tri_cycle_history history = cycle.history;
+  tri_cycle_history history = tri_collection_history();
   unlock_record();
   return history;
 }
@@ -219,148 +159,200 @@ void tri_cycle_after_fork_child(const char *why_not) {
   atomic_store_explicit(&cycle.entering, own.entered, memory_order_relaxed);
   atomic_store_explicit(&cycle.visiting, own.visits, memory_order_relaxed);
   if (why_not) atomic_store_explicit(&cycle.why_off, why_not, memory_order_relaxed);
+  atomic_store_explicit(&cycle.started, false, memory_order_relaxed);
+  atomic_store_explicit(&cycle.is_wanted, false, memory_order_relaxed);
+  tri_collection_after_fork_child(why_not != NULL);
   if (own.paused) return;
   tri_lock_abandon(&cycle.lock);
   atomic_store_explicit(&cycle.forking, 0, memory_order_relaxed);
 }
 
-/* ---- the phases ---- */
+/* ---- a visit: the locks, and a step under them ---- */
 
-static size_t live_now(void) {
-  ptrdiff_t live = atomic_load_explicit(&tri_the_heap.live, memory_order_relaxed);
-  return live > 0 ? (size_t)live : 0;
-}
+/* What somebody wants: that so many collections have ended. */
+typedef struct tri_visit {
+  tri_thread *self; /* NULL: the collector's thread */
+  tri_cycle_reason reason;
+  uint32_t target;
+  bool complete; /* what the loader showed is noted */
+  tri_collection_status status;
+  uint32_t turn;           /* when MARKING */
+  tri_cycle_report report; /* when DONE */
+} tri_visit;
 
-static bool is_served(const tri_collection *collection) {
-  uint32_t finished = atomic_load_explicit(&cycle.finished, memory_order_acquire);
-  if (collection->report.reason == TRI_CYCLE_FORCED) return false;
-  return finished != collection->finished_before;
-}
-
-/* Called by the loader before it shows anything: steps 1 to 3. */
-static bool begin(void *argument) {
-  tri_collection *collection = argument;
+/* Called by the loader before it shows anything. */
+static bool begin_visit(void *argument) {
+  tri_visit *visit = argument;
   own.visits = true;
   atomic_signal_fence(memory_order_seq_cst);
   atomic_fetch_add_explicit(&cycle.visiting, 1, memory_order_relaxed);
   tri_lock_take(&cycle.lock);
-  tri_cache_defer(&collection->self->cache);
-  collection->served = is_served(collection);
-  collection->refused = tri_cycle_is_off(); /* since it entered: in the child of a fork that a handler made */
-  if (collection->served || collection->refused) {
-    tri_lock_drop(&cycle.lock);
-    tri_cache_undefer(&collection->self->cache);
-    return false;
+  if (visit->self) tri_cache_defer(&visit->self->cache);
+  tri_roots_forget_modules();
+  visit->complete = true;
+  return true;
+}
+
+static void note_data(void *argument, tri_os_range range) {
+  tri_visit *visit = argument;
+  visit->complete = visit->complete && tri_roots_note_data(range);
+}
+
+static void note_tls(void *argument, size_t module_id, size_t size) {
+  tri_visit *visit = argument;
+  visit->complete = visit->complete && tri_roots_note_tls(module_id, size);
+}
+
+static bool is_served(const tri_visit *visit) {
+  uint32_t ended = atomic_load_explicit(&cycle.ended, memory_order_acquire);
+  return (int32_t)(ended - visit->target) >= 0;
+}
+
+/* The next step to what is wanted, be it of a collection that somebody else has begun. off: since it entered, in the
+ * child of a fork that a handler made. */
+static tri_collection_status step(tri_visit *visit) {
+  if (tri_cycle_is_off() || is_served(visit)) return TRI_COLLECTION_NONE;
+  if (!visit->complete) {
+    tri_collection_put_off();
+    return TRI_COLLECTION_FAILED;
   }
-  collection->start = tri_os_now();
-  collection->cpu_start = tri_os_thread_cpu();
-  tri_sweep_finish();
-  collection->stopped = tri_stop_begin();
-  tri_roots_clear();
-  collection->roots_complete = true;
-  return collection->stopped;
+  if (tri_collection_is_marking()) return tri_collection_advance();
+  atomic_store_explicit(&cycle.is_wanted, false, memory_order_relaxed);
+  return tri_collection_begin(visit->reason);
 }
 
-static void add_data(void *argument, tri_os_range range) {
-  tri_collection *collection = argument;
-  collection->roots_complete = collection->roots_complete && tri_roots_add_data(range);
-}
-
-static void add_tls(void *argument, size_t module_id, size_t size) {
-  tri_collection *collection = argument;
-  collection->roots_complete = collection->roots_complete && tri_roots_add_tls_module(module_id, size);
-}
-
-static void each_cache(void (*visit)(tri_cache *)) {
-  for (tri_thread *thread = tri_threads_first(); thread; thread = thread->next) visit(&thread->cache);
-}
-
-/* Step 6, and what the next goal needs. */
-static void flip(tri_collection *collection) {
-  TRI_ASSERT(tri_lock_is_held(&cycle.lock) && tri_sweep_is_done());
-  atomic_fetch_add_explicit(&tri_the_heap.epoch, 1, memory_order_release);
-  if (collection->report.reason != TRI_CYCLE_GROWTH) each_cache(tri_cache_sweep);
-  each_cache(tri_cache_stop_end);
-  atomic_store_explicit(&tri_the_heap.live, (ptrdiff_t)collection->report.marked, memory_order_relaxed);
-  cycle.marked = collection->report.marked;
-  cycle.stack_bytes = collection->report.stack_bytes;
-  cycle.data_bytes = collection->report.data_bytes;
-  set_goal();
-}
-
-/* Steps 4 to 6, the world being stopped. */
-static void collect(tri_collection *collection) {
-  tri_cycle_report *report = &collection->report;
-  collection->stopped_at = tri_os_now();
-  report->stopping_cpu = tri_os_thread_cpu() - collection->cpu_start;
-  each_cache(tri_cache_sweep);
-  each_cache(tri_cache_stop_begin);
-  tri_root_list roots = tri_roots_list();
-  report->heap_before = live_now();
-  report->goal = cycle.history.goal;
-  tri_mark_result marked = tri_mark_run(roots, cycle.marked);
-  if (cycle.check) tri_check_run(roots);
-  collection->marked_at = tri_os_now();
-  report->marking_cpu = marked.cpu_ns;
-  report->marked = marked.marked_bytes;
-  report->heap_after = marked.marked_bytes;
-  report->markers = marked.markers;
-  report->stack_bytes = roots.stack_bytes;
-  report->data_bytes = roots.data_bytes;
-  flip(collection);
-}
-
-/* Step 7, after a collection or an attempt at one. */
-static void end(tri_collection *collection) {
-  tri_cycle_report *report = &collection->report;
-  uint64_t cpu_marked = tri_os_thread_cpu();
-  if (collection->stopped) tri_stop_end();
-  tri_sweep_resume();
-  uint64_t now = tri_os_now();
-  bool done = collection->roots_complete && collection->stopped;
-  if (done) {
-    report->stopping = collection->stopped_at - collection->start;
-    report->marking = collection->marked_at - collection->stopped_at;
-    report->finishing = now - collection->marked_at;
-    report->finishing_cpu = tri_os_thread_cpu() - cpu_marked;
-    record(collection, now);
-    atomic_fetch_add_explicit(&cycle.finished, 1, memory_order_release);
-  } else {
-    put_off();
-  }
+static void take_step(void *argument) {
+  tri_visit *visit = argument;
+  visit->status = step(visit);
+  visit->turn = tri_collection_turn();
+  if (visit->status == TRI_COLLECTION_DONE) visit->report = *tri_collection_report();
+  if (visit->status == TRI_COLLECTION_DONE || visit->status == TRI_COLLECTION_FAILED)
+    atomic_fetch_add_explicit(&cycle.ended, 1, memory_order_release);
+  if (visit->self) tri_cache_undefer(&visit->self->cache);
   tri_lock_drop(&cycle.lock);
+  atomic_fetch_add_explicit(&cycle.progress, 1, memory_order_release);
+  tri_os_wake(&cycle.progress, INT32_MAX);
 }
 
-static void run(void *argument, uintptr_t sp) {
-  tri_collection *collection = argument;
-  collection->self->sp = sp;
-  collection->self->alternate_low = collection->self->alternate_high = 0;
-  tri_os_module_visitor visitor = {.begin = begin, .data = add_data, .tls = add_tls, .argument = collection};
+/* The frames of the collecting thread that are looked into begin where it spilled its registers. */
+static void make_visit(void *argument, uintptr_t sp) {
+  tri_visit *visit = argument;
+  tri_os_module_visitor visitor = {
+      .begin = begin_visit, .data = note_data, .tls = note_tls, .end = take_step, .argument = visit};
+  if (visit->self) {
+    visit->self->sp = sp;
+    visit->self->alternate_low = visit->self->alternate_high = 0;
+  }
   tri_os_visit_modules(&visitor);
   leave();
-  if (collection->served || collection->refused) return;
-  if (collection->stopped) {
-    collection->roots_complete = collection->roots_complete && tri_roots_add_threads();
-    if (collection->roots_complete) collect(collection);
-  }
-  end(collection);
 }
 
-/* What the heap keeps from the system for the next cycle: a tenth over its goal (runtime/mgcscavenge.go:
- * gcPaceScavenger). */
-static size_t retain(const tri_cycle_report *report) {
-  size_t goal = (size_t)atomic_load_explicit(&tri_the_heap.trigger, memory_order_relaxed);
-  size_t used = tri_page_heap_read().used_bytes;
-  size_t basis = tri_max(goal == PTRDIFF_MAX ? report->heap_before : goal, used);
+/* ---- after a collection ---- */
+
+/* What the heap keeps from the system for the next cycle: a tenth over its goal, or over what is in use, for that may
+ * not be swept yet (runtime/mgcscavenge.go: gcPaceScavenger). */
+static size_t retain(const tri_cycle_report *report, size_t in_use) {
+  size_t basis = tri_max(report->next_goal == PTRDIFF_MAX ? report->heap_before : report->next_goal, in_use);
   return basis + basis / 10;
 }
 
-/* A stop by a fork need not wait for all of it: between two batches no span is in hand. Stops deferred. */
-static void sweep_in_turns(tri_cache *cache) {
-  while (tri_sweep_batch()) {
-    tri_cache_undefer(cache);
-    tri_cache_defer(cache);
+/* The threads that are there to help, for a heap of so many bytes. By a thread of the program, not while it defers
+ * stops: to start a thread takes the registry's lock, whose holder may be about to stop it. And not by our own, to
+ * which the C library would give an arena of malloc's for what it allocates then. */
+static void start_helpers(size_t bytes) {
+  tri_sweep_start();
+  tri_mark_start_helpers(bytes);
+}
+
+static void see_to_the_rest(const tri_visit *visit) {
+  const tri_cycle_report *report = &visit->report;
+  if (visit->self) start_helpers(report->marked);
+  tri_sweep_in_background(retain(report, report->heap_in_use));
+  if (cycle.observer) cycle.observer(report);
+}
+
+/* ---- making collections ---- */
+
+/* Marks beside the program. A stop by somebody else ends the session first, so it does not wait long for a thread that
+ * defers it here. */
+static void mark_beside(const tri_visit *visit) {
+  tri_thread *self = visit->self;
+  if (!self) {
+    tri_collection_mark(visit->turn, true);
+    return;
   }
+  tri_thread_busy_begin();
+  tri_cache_defer(&self->cache);
+  tri_collection_mark(visit->turn, visit->reason == TRI_CYCLE_GROWTH);
+  tri_cache_undefer(&self->cache);
+  tri_thread_busy_end();
+}
+
+/* Until what is wanted is there, or cannot be had. */
+static void drive(tri_visit *visit) {
+  while (!is_served(visit)) {
+    if (!enter(visit->self ? visit->reason : TRI_CYCLE_FORCED)) return;
+    tri_os_with_registers(make_visit, visit);
+    switch (visit->status) {
+    case TRI_COLLECTION_MARKING: mark_beside(visit); break;
+    case TRI_COLLECTION_DONE: see_to_the_rest(visit); break;
+    case TRI_COLLECTION_NONE: break;
+    case TRI_COLLECTION_FAILED: return;
+    }
+    if (tri_cycle_is_off()) return;
+  }
+}
+
+static void collector_main(void *unused) {
+  (void)unused;
+  uint32_t served = 0;
+  for (;;) {
+    uint32_t wanted = atomic_load_explicit(&cycle.wanted, memory_order_acquire);
+    if (wanted == served) {
+      tri_os_wait(&cycle.wanted, served, 0);
+      continue;
+    }
+    served = wanted;
+    tri_visit visit = {.reason = TRI_CYCLE_GROWTH, .status = TRI_COLLECTION_NONE};
+    visit.target = atomic_load_explicit(&cycle.ended, memory_order_acquire) + 1;
+    if (tri_heap_wants_collection() && !tri_cycle_is_off()) drive(&visit);
+    atomic_store_explicit(&cycle.is_wanted, false, memory_order_relaxed);
+  }
+}
+
+/* False when there is no such thread and cannot be. */
+static bool ask_collector(void) {
+  if (atomic_exchange_explicit(&cycle.is_wanted, true, memory_order_relaxed)) return true;
+  start_helpers(tri_collection_live());
+  bool started = atomic_exchange_explicit(&cycle.started, true, memory_order_relaxed);
+  if (!started && !tri_thread_start_own(collector_main, NULL, "tricolor-gc")) {
+    atomic_store_explicit(&cycle.started, false, memory_order_relaxed);
+    atomic_store_explicit(&cycle.is_wanted, false, memory_order_relaxed);
+    return false;
+  }
+  atomic_fetch_add_explicit(&cycle.wanted, 1, memory_order_release);
+  tri_os_wake(&cycle.wanted, 1);
+  return true;
+}
+
+/* A stop by a fork need not wait for all of it: between two batches no span is in hand. */
+static void sweep_all(tri_cache *cache, const tri_cycle_report *report) {
+  bool more;
+  size_t in_use;
+  do {
+    tri_cache_defer(cache);
+    more = tri_sweep_batch();
+    in_use = tri_page_heap_read().used_bytes;
+    tri_cache_undefer(cache);
+  } while (more);
+  tri_sweep_settle();
+  tri_sweep_in_background(retain(report, in_use));
+}
+
+/* One that has begun before it was asked for by name does not do: it may know less than there is garbage by now. */
+static uint32_t target_for(tri_cycle_reason reason) {
+  uint32_t ended = atomic_load_explicit(&cycle.ended, memory_order_acquire);
+  return ended + 1 + (reason == TRI_CYCLE_FORCED && tri_collection_is_marking());
 }
 
 bool tri_cycle_run(tri_cycle_reason reason) {
@@ -369,53 +361,85 @@ bool tri_cycle_run(tri_cycle_reason reason) {
   TRI_ASSERT(!tri_thread_defers_stops());
   if (tri_cycle_is_off()) {
     say_why_off();
-    put_off();
+    tri_collection_put_off();
     return false;
   }
-  if (!enter(reason)) return false;
-  tri_collection collection = {.report.reason = reason, .self = self};
-  collection.finished_before = atomic_load_explicit(&cycle.finished, memory_order_acquire);
-  tri_os_with_registers(run, &collection);
-  if (collection.served || collection.refused) return collection.served;
-  bool done = collection.stopped && collection.roots_complete;
-  if (done && reason != TRI_CYCLE_GROWTH) sweep_in_turns(&self->cache);
-  size_t retained = done ? retain(&collection.report) : 0;
-  /* To start a thread takes the registry's lock, which is waited for without deferring stops: its holder may be about
-   * to stop this thread. */
-  tri_cache_undefer(&self->cache);
-  if (done && reason != TRI_CYCLE_GROWTH) tri_sweep_settle();
-  if (done) {
-    tri_sweep_in_background(retained);
-    tri_mark_start_helpers(collection.report.marked);
-    if (cycle.observer) cycle.observer(&collection.report);
-  }
-  return done;
+  tri_visit visit = {.reason = reason, .self = self, .status = TRI_COLLECTION_NONE};
+  visit.target = target_for(reason);
+  drive(&visit);
+  bool served = is_served(&visit) && visit.status != TRI_COLLECTION_FAILED;
+  if (served && reason != TRI_CYCLE_GROWTH) sweep_all(&self->cache, &visit.report);
+  return served;
 }
 
 /* ---- hooks for the heap ---- */
 
-static void collect_for_growth(void) {
-  if (tri_the_heap.collect_every) {
-    uint32_t count = atomic_fetch_add_explicit(&cycle.since_collection, 1, memory_order_relaxed) + 1;
-    if (count % tri_the_heap.collect_every != 0 && !tri_heap_wants_collection()) return;
-  }
-  tri_cycle_run(TRI_CYCLE_GROWTH);
+static bool is_left_to_collector(void) {
+  if (tri_collection_is_marking()) return true; /* it sees to that already */
+  return tri_collection_is_concurrent() && !tri_collection_is_short() && !tri_cycle_is_off() && !tri_thread_busy &&
+         ask_collector();
 }
 
 static bool collect_for_memory(void) { return tri_cycle_run(TRI_CYCLE_MEMORY); }
+
+/* The collector waits for the loader's lock, which the calling thread may hold. */
+static bool collector_is_held_up(void) {
+  return atomic_load_explicit(&cycle.entering, memory_order_relaxed) >
+         atomic_load_explicit(&cycle.visiting, memory_order_relaxed);
+}
+
+static bool help_fully(tri_thread *self) {
+  tri_cache_defer(&self->cache);
+  bool helped = tri_collection_assist_fully();
+  tri_cache_undefer(&self->cache);
+  return helped;
+}
+
+/* The heap has outgrown its goal by so much that who allocates waits for the collection: as long as it gets on, and not
+ * for ever. */
+static void wait_for_collector(tri_thread *self) {
+  for (int i = 0; i < WAITS && tri_collection_is_over_limit(); i++) {
+    uint32_t seen = atomic_load_explicit(&cycle.progress, memory_order_acquire);
+    if (!tri_collection_is_marking() && !atomic_load_explicit(&cycle.is_wanted, memory_order_relaxed)) return;
+    if (i && collector_is_held_up()) return;
+    if (help_fully(self)) continue;
+    bool region = tri_thread_blocking_enter(self);
+    tri_os_wait(&cycle.progress, seen, WAIT_NS);
+    if (region) tri_thread_blocking_exit(self);
+  }
+}
+
+static void assist(size_t claimed) {
+  tri_thread *self = tri_thread_known();
+  if (!self || tri_thread_busy) return;
+  tri_cache_defer(&self->cache);
+  tri_collection_assist(claimed);
+  tri_cache_undefer(&self->cache);
+  if (tri_unlikely(tri_collection_is_over_limit())) wait_for_collector(self);
+}
+
+static void collect_for_growth(void) {
+  if (tri_the_heap.collect_every) {
+    uint32_t count = atomic_fetch_add_explicit(&cycle.since_collection, 1, memory_order_relaxed) + 1;
+    if (count % tri_the_heap.collect_every == 0)
+      tri_cycle_run(TRI_CYCLE_GROWTH);
+    else if (!tri_heap_wants_collection())
+      return;
+  }
+  if (!tri_heap_wants_collection()) return;
+  if (!is_left_to_collector())
+    tri_cycle_run(TRI_CYCLE_GROWTH);
+  else if (tri_unlikely(tri_collection_is_over_limit()) && tri_thread_known())
+    wait_for_collector(tri_thread_known());
+}
 
 static void park(struct tri_cache *cache) { tri_stop_park((tri_thread *)cache); }
 
 bool tri_cycle_init(const tri_settings *settings, void (*observer)(const tri_cycle_report *)) {
   cycle.observer = observer;
-  cycle.check = settings->check;
-  cycle.processors = tri_os_processors();
-  cycle.started = tri_os_now();
-  atomic_store_explicit(&cycle.percent, (int)settings->gc_percent, memory_order_relaxed);
-  set_goal();
   tri_the_hooks.collect = collect_for_growth;
   tri_the_hooks.collect_for_memory = collect_for_memory;
+  tri_the_hooks.assist = assist;
   tri_the_hooks.park = park;
-  int markers = settings->gc_threads ? (int)settings->gc_threads : cycle.processors;
-  return tri_mark_init(markers, (tri_mark_fault)settings->inject) && (!cycle.check || tri_check_init());
+  return tri_collection_init(settings);
 }

@@ -6,43 +6,8 @@
 #define TRI_CYCLE_H
 
 #include "base/options.h"
+#include "gc/history.h"
 #include "heap/heap.h"
-
-typedef enum tri_cycle_reason {
-  TRI_CYCLE_GROWTH, /* the heap reached its goal */
-  TRI_CYCLE_FORCED, /* tri_gc: the caller wants everything swept, too */
-  TRI_CYCLE_MEMORY, /* memory ran out */
-} tri_cycle_reason;
-
-/* What one collection did; times in nanoseconds. */
-typedef struct tri_cycle_report {
-  uint32_t number;
-  tri_cycle_reason reason;
-  uint64_t since_start; /* its end, since the heap was started */
-  uint64_t stopping;    /* sweeping what was left, and stopping the threads */
-  uint64_t marking;
-  uint64_t finishing;
-  uint64_t stopping_cpu, marking_cpu, finishing_cpu;
-  size_t heap_before, heap_after, marked; /* bytes */
-  size_t goal;
-  size_t stack_bytes, data_bytes;
-  int markers;
-  double cpu_fraction; /* of all collections since the start */
-} tri_cycle_report;
-
-enum { TRI_PAUSE_RING = 256, TRI_STOP_CLASSES = 24 };
-
-typedef struct tri_cycle_history {
-  uint32_t count, forced;
-  uint64_t last_end; /* since 1970 */
-  uint64_t stop_total, stop_longest, stop_count;
-  uint64_t stop_classes[TRI_STOP_CLASSES]; /* [i]: up to 2^i microseconds */
-  uint64_t pauses[TRI_PAUSE_RING], pause_ends[TRI_PAUSE_RING];
-  uint64_t mark_cpu, stop_cpu;
-  size_t largest_marked;
-  size_t goal;
-  double cpu_fraction;
-} tri_cycle_history;
 
 bool tri_cycle_init(const tri_settings *settings, void (*observer)(const tri_cycle_report *));
 

@@ -5,8 +5,8 @@
  * or have half exchanged a bitmap. So the heap is brought to rest before a fork:
  *
  *   1. nobody is starting the heap (tri_start_pause)
- *   2. no collection runs or begins (tri_cycle_pause); the background thread does not sweep (tri_sweep_pause); the
- *      markers' helpers touch nothing between marks
+ *   2. no collection runs or begins (tri_cycle_pause), and of one that is under way nobody marks (tri_collection_rest);
+ *      the background thread does not sweep (tri_sweep_pause)
  *   3. the world is stopped for a moment: then every thread is outside its slow paths, and the gate is closed in front
  *      of them (heap/cache.h). The threads go on; one that wants more than its cache holds waits at the gate
  *   4. the registry's lock is taken: nobody attaches or detaches
@@ -31,6 +31,7 @@
 #include <errno.h>
 #include <pthread.h>
 
+#include "gc/collection.h"
 #include "gc/mark.h"
 #include "gc/start.h"
 #include "gc/sweep.h"
@@ -63,6 +64,7 @@ static void open_gate(void) {
 
 static void bring_to_rest(tri_thread *self) {
   tri_cache_defer(&self->cache);
+  tri_collection_rest();
   tri_sweep_pause();
   fork_state.at_rest = close_gate();
 }

@@ -1,15 +1,12 @@
-/* mark.h - finding everything that can be reached from the roots, by several markers at once: the thread that collects,
- * and helpers of the library's own. The world is stopped; what guards the markers' shared work is gc/work.h's. */
+/* mark.h - finding everything that can be reached from the roots, by several markers at once: the thread that directs a
+ * collection, helpers of the library's own, and threads of the program that assist. The world may run.
+ *
+ * One mark is made of sessions (gc/work.h). Between them what is grey is kept. Everything here but assisting is for the
+ * holder of the turn. */
 #ifndef TRI_MARK_H
 #define TRI_MARK_H
 
 #include "gc/roots.h"
-
-typedef struct tri_mark_result {
-  size_t marked_bytes; /* in slots */
-  uint64_t cpu_ns;     /* of all markers */
-  int markers;         /* that took part */
-} tri_mark_result;
 
 /* Faults that tests inject to see check mode catch them (TRICOLOR_DEBUG=inject=...). */
 typedef enum tri_mark_fault { TRI_FAULT_NONE, TRI_FAULT_ROOT, TRI_FAULT_CHILD } tri_mark_fault;
@@ -20,8 +17,58 @@ bool tri_mark_init(int markers, tri_mark_fault fault);
 /* Starts the helper threads that are not there yet, if a mark of so many bytes is worth their help. Holding no lock. */
 void tri_mark_start_helpers(size_t marked_bytes);
 
-/* Marks from the roots. The world is stopped, waiting slots are hidden, all mark bits are clear. */
-tri_mark_result tri_mark_run(tri_root_list roots, size_t expected_bytes);
+/* Takes the turn: sessions of whoever had it are over, and no marker is at work, when this returns. */
+uint32_t tri_mark_take_turn(void);
+
+/* ---- one mark ---- */
+
+/* All mark bits are clear, nothing is grey. */
+void tri_mark_begin(void);
+
+/* What the next sessions have to go through besides what is grey: roots, and dirty ranges of the heap, which are
+ * scanned again. The lists stay as they are until tri_mark_remains_of_dirty says what was not come to. */
+typedef struct tri_mark_jobs {
+  const tri_root *roots;
+  size_t root_count;
+  const tri_os_range *dirty;
+  size_t dirty_count;
+} tri_mark_jobs;
+void tri_mark_set_jobs(tri_mark_jobs jobs);
+
+typedef enum tri_mark_help { TRI_MARK_ALONE, TRI_MARK_WITH_HELP } tri_mark_help;
+
+/* Whether a mark of so many bytes is worth waking others for. */
+tri_mark_help tri_mark_help_for(size_t bytes);
+
+/* Marks until nothing is left: true. Or until the deadline (0: none) or the turn is lost: false. */
+bool tri_mark_run(uint32_t turn, tri_mark_help help, uint64_t deadline);
+
+/* The caller alone marks what these roots point to, and makes it grey. No session is on. False when memory is out. */
+bool tri_mark_shade(const tri_root *roots, size_t count);
+
+/* How many of the dirty ranges no marker has begun with. */
+size_t tri_mark_dirty_left(void);
+
+/* What is grey is forgotten. */
+void tri_mark_drop(void);
+
+/* For tests: does what the injected fault is. */
+void tri_mark_inject(void);
+
+typedef struct tri_mark_result {
+  size_t marked_bytes; /* in slots */
+  size_t rescanned;    /* bytes of dirty ranges */
+  uint64_t cpu_ns;     /* of all markers but assists */
+  uint64_t assist_ns;
+  int markers; /* that took part */
+} tri_mark_result;
+tri_mark_result tri_mark_figures(void);
+
+/* ---- for threads of the program ---- */
+
+/* Scans about so many bytes of grey objects if a session is on, for a time at most. Returns how many. Stops
+ * deferred. */
+size_t tri_mark_assist(size_t bytes, uint64_t time);
 
 void tri_mark_after_fork_child(void);
 

@@ -11,6 +11,7 @@ enum {
   RANGE_BATCH = 128,
   PIECE = 256 * 1024,
   MAX_TLS_MODULES = 1024,
+  MAX_DATA_RANGES = 8192, /* of modules: four each of as many as have thread-local storage, and then some */
   /* Below its stack pointer a leaf function of x86-64 may keep what it likes; elsewhere this does no harm. */
   RED_ZONE = 128,
 };
@@ -41,6 +42,8 @@ static struct {
     size_t id, size;
   } modules[MAX_TLS_MODULES];
   size_t module_count;
+  tri_os_range *data; /* MAX_DATA_RANGES of them, made when first needed */
+  size_t data_count;
 } roots TRI_OWN_DATA = {.lock = TRI_LOCK_INIT(TRI_RANK_ROOTS), .lists = first_lists, .list_bits = FIRST_LIST_BITS};
 
 /* Bounds of the section TRI_OWN_DATA puts variables in; made by the linker. */
@@ -156,10 +159,37 @@ void tri_roots_after_fork_child(void) { tri_lock_abandon(&roots.lock); }
 
 /* ---- gathering ---- */
 
+void tri_roots_forget_modules(void) {
+  roots.module_count = roots.data_count = 0;
+  roots.data_bytes = 0;
+}
+
+bool tri_roots_note_data(tri_os_range range) {
+  if (!roots.data) roots.data = tri_meta_alloc(TRI_META_OTHER, MAX_DATA_RANGES * sizeof *roots.data);
+  if (!roots.data || roots.data_count == MAX_DATA_RANGES) {
+    tri_stop_blame(TRI_TROUBLE_MEMORY, 0, 0);
+    return false;
+  }
+  roots.data[roots.data_count++] = range;
+  roots.data_bytes += range.high - range.low;
+  return true;
+}
+
+bool tri_roots_note_tls(size_t module_id, size_t size) {
+  if (roots.module_count == MAX_TLS_MODULES) return false;
+  roots.modules[roots.module_count].id = module_id;
+  roots.modules[roots.module_count++].size = size;
+  return true;
+}
+
+const tri_os_range *tri_roots_data(size_t *count) {
+  *count = roots.data_count;
+  return roots.data;
+}
+
 void tri_roots_clear(void) {
   roots.gathered.count = 0;
-  roots.module_count = 0;
-  roots.data_bytes = roots.stack_bytes = 0;
+  roots.stack_bytes = 0;
 }
 
 /* Cuts [low, high) into pieces of whole words. */
@@ -175,15 +205,13 @@ static bool add_range(uintptr_t low, uintptr_t high, tri_root_kind kind) {
 
 bool tri_roots_add_data(tri_os_range range) {
   uintptr_t own_low = (uintptr_t)__start_tri_own_data, own_high = (uintptr_t)__stop_tri_own_data;
-  roots.data_bytes += range.high - range.low;
-  if (own_low < range.low || own_high > range.high) return add_range(range.low, range.high, TRI_ROOT_DATA);
+  if (own_high <= range.low || own_low >= range.high) return add_range(range.low, range.high, TRI_ROOT_DATA);
   return add_range(range.low, own_low, TRI_ROOT_DATA) && add_range(own_high, range.high, TRI_ROOT_DATA);
 }
 
-bool tri_roots_add_tls_module(size_t module_id, size_t size) {
-  if (roots.module_count == MAX_TLS_MODULES) return false;
-  roots.modules[roots.module_count].id = module_id;
-  roots.modules[roots.module_count++].size = size;
+bool tri_roots_add_all_data(void) {
+  for (size_t i = 0; i < roots.data_count; i++)
+    if (!tri_roots_add_data(roots.data[i])) return false;
   return true;
 }
 

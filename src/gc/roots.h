@@ -24,18 +24,26 @@ typedef struct tri_root {
 typedef struct tri_root_list {
   const tri_root *roots;
   size_t count;
-  size_t data_bytes, stack_bytes; /* for the pacer */
+  size_t data_bytes, stack_bytes; /* all static data noted, stacks gathered: for the pacer */
 } tri_root_list;
 
 /* The program's own ranges: false when memory is out; false when there is none that starts so. */
 bool tri_roots_register(uintptr_t start, size_t size);
 bool tri_roots_unregister(uintptr_t start);
 
-/* In this order, during one collection: clear, then modules' data and TLS as the loader shows them, then threads. Each
- * returns false when memory for the list is out. */
+/* What the loader shows, at the beginning of a visit: forget, then data and TLS of each module. Each returns false when
+ * memory for the list is out. */
+void tri_roots_forget_modules(void);
+bool tri_roots_note_data(tri_os_range range);
+bool tri_roots_note_tls(size_t module_id, size_t size);
+/* The static data noted, in the order of the visit. */
+const tri_os_range *tri_roots_data(size_t *count);
+
+/* Gathering into the list, under the visit: empty it first. all_data, and threads with what else is looked at in a
+ * stop: thread-local storage, parcels, registered ranges. data adds a part of what was noted. */
 void tri_roots_clear(void);
 bool tri_roots_add_data(tri_os_range range);
-bool tri_roots_add_tls_module(size_t module_id, size_t size);
+bool tri_roots_add_all_data(void);
 bool tri_roots_add_threads(void);
 tri_root_list tri_roots_list(void);
 

@@ -386,8 +386,8 @@ static void finish(void) {
 
 bool tri_stop_begin(void) {
   tri_thread *self = tri_thread_known();
-  TRI_ASSERT(self); /* or it would stop itself */
   tri_threads_lock();
+  TRI_ASSERT(self || tri_thread_is_ours(tri_os_thread_id())); /* or it would stop itself */
   stop.collector = self;
   stop.mask = tri_os_block_signals();
   uint32_t sequence = atomic_fetch_add_explicit(&stop.sequence, 1, memory_order_release) + 1;

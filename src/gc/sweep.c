@@ -100,12 +100,15 @@ static void background(void *argument) {
   }
 }
 
-void tri_sweep_in_background(size_t retain) {
-  atomic_store_explicit(&sweep.retain, retain, memory_order_relaxed);
-  atomic_fetch_add_explicit(&sweep.request, 1, memory_order_release);
+void tri_sweep_start(void) {
   bool started = atomic_exchange_explicit(&sweep.started, true, memory_order_relaxed);
   if (!started && !tri_thread_start_own(background, NULL, "tricolor-sweep"))
     atomic_store_explicit(&sweep.started, false, memory_order_relaxed); /* refused: the next collection tries again */
+}
+
+void tri_sweep_in_background(size_t retain) {
+  atomic_store_explicit(&sweep.retain, retain, memory_order_relaxed);
+  atomic_fetch_add_explicit(&sweep.request, 1, memory_order_release);
   tri_os_wake(&sweep.request, 1);
 }
 

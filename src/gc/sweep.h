@@ -22,7 +22,10 @@ void tri_sweep_resume(void);
 /* Keeps the background thread from sweeping until tri_sweep_resume, without sweeping anything. */
 void tri_sweep_pause(void);
 
-/* A collection is over: sweep, then give back what lies over retain bytes of heap. Starts the thread if need be. */
+/* Starts the background thread if there is none. By a thread of the program, holding no lock. */
+void tri_sweep_start(void);
+
+/* A collection is over: sweep in the background, then give back what lies over retain bytes of heap. */
 void tri_sweep_in_background(size_t retain);
 
 /* Gives every free page back now. Returns the bytes. */

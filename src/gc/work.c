@@ -5,17 +5,21 @@
 
 enum { SPINS = 200 };
 
+enum { OVER = 1 << 20 }; /* in attention */
+
 static struct {
   tri_lock lock;
   tri_work_buffer *full; /* shared work */
   tri_work_buffer *unused;
   size_t made, limit;
-  int markers;          /* taking part */
-  _Atomic(int) waiting; /* of them; written under the lock, read as a hint */
-  _Atomic(bool) over;   /* written under the lock; seq_cst against the coordinator's wait for helpers (mark.c) */
-  _Atomic(uint32_t)
-      change; /* futex word: bumped when work is shared or the mark ends. Release; pairs with the waiters' acquire */
-} work TRI_OWN_DATA = {.lock = TRI_LOCK_INIT(TRI_RANK_WORK), .over = true};
+  uint32_t turn;
+  int markers;            /* taking part */
+  int waiting;            /* of them */
+  _Atomic(int) attention; /* waiting, plus OVER when the session is: written under the lock, relaxed, read as a hint */
+  _Atomic(bool) over; /* written under the lock; seq_cst against those who wait for the markers to be gone (mark.c) */
+  /* futex word: bumped when work is shared or the session ends. Release; pairs with the waiters' acquire */
+  _Atomic(uint32_t) change;
+} work TRI_OWN_DATA = {.lock = TRI_LOCK_INIT(TRI_RANK_WORK), .over = true, .attention = OVER};
 
 void tri_work_limit(size_t buffers) { work.limit = buffers; }
 
@@ -48,13 +52,39 @@ static void announce(int count) {
   tri_os_wake(&work.change, count);
 }
 
-void tri_work_begin(void) {
+/* ---- sessions; what ends in _locked has the lock ---- */
+
+static void set_waiting_locked(int waiting) {
+  work.waiting = waiting;
+  atomic_store_explicit(&work.attention, waiting + (work.over ? OVER : 0), memory_order_relaxed);
+}
+
+static void set_over_locked(bool over) {
+  atomic_store_explicit(&work.over, over, memory_order_seq_cst);
+  set_waiting_locked(work.waiting);
+  if (over) announce(INT32_MAX);
+}
+
+uint32_t tri_work_take_turn(void) {
   tri_lock_take(&work.lock);
-  TRI_ASSERT(work.over && !work.full);
-  atomic_store_explicit(&work.over, false, memory_order_seq_cst);
-  work.markers = 1;
-  atomic_store_explicit(&work.waiting, 0, memory_order_relaxed);
+  if (++work.turn == 0) work.turn = 1;
+  uint32_t turn = work.turn;
+  if (!work.over) set_over_locked(true);
   tri_lock_drop(&work.lock);
+  return turn;
+}
+
+bool tri_work_begin(uint32_t turn) {
+  tri_lock_take(&work.lock);
+  bool mine = turn == work.turn;
+  if (mine) {
+    TRI_ASSERT(work.over);
+    work.markers = 1;
+    work.waiting = 0;
+    set_over_locked(false);
+  }
+  tri_lock_drop(&work.lock);
+  return mine;
 }
 
 bool tri_work_is_over(void) { return atomic_load_explicit(&work.over, memory_order_seq_cst); }
@@ -67,51 +97,100 @@ bool tri_work_join(void) {
   return joined;
 }
 
-void tri_work_share(tri_work_buffer *buffer) {
+/* Everybody waits, and nothing is left to wait for. */
+static bool is_done_locked(void) { return work.waiting == work.markers && !work.full; }
+
+void tri_work_leave(void) {
   tri_lock_take(&work.lock);
-  buffer->next = work.full;
-  work.full = buffer;
-  bool wanted = atomic_load_explicit(&work.waiting, memory_order_relaxed) > 0;
+  work.markers--;
+  if (!work.over && is_done_locked()) set_over_locked(true);
   tri_lock_drop(&work.lock);
-  if (wanted) announce(1);
 }
 
-bool tri_work_is_wanted(void) { return atomic_load_explicit(&work.waiting, memory_order_relaxed) > 0; }
+void tri_work_end(void) {
+  tri_lock_take(&work.lock);
+  if (!work.over) set_over_locked(true);
+  tri_lock_drop(&work.lock);
+}
 
-static tri_work_buffer *pop_full(void) {
+bool tri_work_is_left(void) {
+  tri_lock_take(&work.lock);
+  bool left = work.full != NULL;
+  tri_lock_drop(&work.lock);
+  return left;
+}
+
+static tri_work_buffer *pop_full_locked(void) {
   tri_work_buffer *buffer = work.full;
   if (buffer) work.full = buffer->next;
   return buffer;
 }
 
-static void wait_for_change(uint32_t seen) {
-  for (int i = 0; i < SPINS; i++) {
-    if (atomic_load_explicit(&work.change, memory_order_acquire) != seen) return;
-    tri_os_relax();
+void tri_work_drop(void) {
+  tri_lock_take(&work.lock);
+  for (tri_work_buffer *buffer; (buffer = pop_full_locked());) {
+    buffer->next = work.unused;
+    work.unused = buffer;
   }
-  tri_os_wait(&work.change, seen, 0);
+  tri_lock_drop(&work.lock);
 }
 
-tri_work_buffer *tri_work_take(void) {
+tri_work_buffer *tri_work_first(void) {
+  tri_work_buffer *buffer = tri_work_new();
+  if (buffer) return buffer;
   tri_lock_take(&work.lock);
-  tri_work_buffer *buffer;
-  while (!(buffer = pop_full()) && !work.over) {
-    int waiting = atomic_load_explicit(&work.waiting, memory_order_relaxed) + 1;
-    atomic_store_explicit(&work.waiting, waiting, memory_order_relaxed);
-    if (waiting == work.markers) {
-      atomic_store_explicit(&work.over, true, memory_order_seq_cst);
-      announce(INT32_MAX);
+  buffer = pop_full_locked();
+  tri_lock_drop(&work.lock);
+  return buffer;
+}
+
+/* ---- sharing ---- */
+
+void tri_work_share(tri_work_buffer *buffer) {
+  tri_lock_take(&work.lock);
+  buffer->next = work.full;
+  work.full = buffer;
+  bool wanted = work.waiting > 0;
+  tri_lock_drop(&work.lock);
+  if (wanted) announce(1);
+}
+
+bool tri_work_is_wanted(void) { return atomic_load_explicit(&work.attention, memory_order_relaxed) > 0; }
+
+/* False when the deadline has passed. */
+static bool wait_for_change(uint32_t seen, uint64_t deadline) {
+  for (int i = 0; i < SPINS; i++) {
+    if (atomic_load_explicit(&work.change, memory_order_acquire) != seen) return true;
+    tri_os_relax();
+  }
+  uint64_t now = deadline ? tri_os_now() : 0;
+  if (deadline && now >= deadline) return false;
+  tri_os_wait(&work.change, seen, deadline ? deadline - now : 0);
+  return true;
+}
+
+static tri_work_buffer *take(uint64_t deadline, bool ends) {
+  tri_work_buffer *buffer = NULL;
+  tri_lock_take(&work.lock);
+  while (!work.over && !(buffer = pop_full_locked())) {
+    set_waiting_locked(work.waiting + 1);
+    if (is_done_locked()) {
+      set_over_locked(true);
       break;
     }
     uint32_t seen = atomic_load_explicit(&work.change, memory_order_relaxed);
     tri_lock_drop(&work.lock);
-    wait_for_change(seen);
+    bool in_time = wait_for_change(seen, deadline);
     tri_lock_take(&work.lock);
-    if (!work.over) {
-      waiting = atomic_load_explicit(&work.waiting, memory_order_relaxed) - 1;
-      atomic_store_explicit(&work.waiting, waiting, memory_order_relaxed);
-    }
+    if (work.over) break;
+    set_waiting_locked(work.waiting - 1);
+    if (in_time) continue;
+    if (ends) set_over_locked(true);
+    break;
   }
   tri_lock_drop(&work.lock);
   return buffer;
 }
+
+tri_work_buffer *tri_work_take(uint64_t deadline) { return take(deadline, true); }
+tri_work_buffer *tri_work_take_briefly(uint64_t deadline) { return take(deadline, false); }

@@ -10,8 +10,9 @@ tri_cache tri_cache_none TRI_OWN_DATA = {.slots[0].bucket = UINT32_MAX}; /* no s
 _Thread_local tri_cache *tri_cache_self __attribute__((tls_model("initial-exec"))) = &tri_cache_none;
 
 enum {
-  LIVE_STEP = 64 * 1024, /* claimed bytes are added to the heap's live at refills, and at least this often */
-  COLLECTIONS_FIRST = 2, /* before the program's handler is asked for memory */
+  ASSIST_STEP = 32 * 1024, /* claimed while a mark is on before the owner helps with it */
+  LIVE_STEP = 64 * 1024,   /* claimed bytes are added to the heap's live at refills, and at least this often */
+  COLLECTIONS_FIRST = 2,   /* before the program's handler is asked for memory */
 };
 
 void tri_cache_init(tri_cache *cache) {
@@ -41,6 +42,8 @@ static void rewind_cursor(tri_cache_slot *slot) { slot->cursor = slot->offset = 
 
 static void add_live(tri_cache *cache) {
   atomic_fetch_add_explicit(&tri_the_heap.live, cache->claimed_bytes, memory_order_relaxed);
+  cache->to_assist =
+      tri_heap_is_marking() && cache->claimed_bytes > 0 ? cache->to_assist + (size_t)cache->claimed_bytes : 0;
   cache->claimed_bytes = 0;
 }
 
@@ -63,11 +66,12 @@ static void clear_claimed(const tri_span *span, uintptr_t base, uint64_t claimed
 }
 
 /* Makes the slots in claimed, which are free, the owner's. The OR is a read-modify-write because tri_free may clear
- * other bits of the word; acquire, pairs with the release of tri_free: its needs_zero is seen. */
+ * other bits of the word; acquire, pairs with the release of tri_free: its needs_zero is seen; release, so that a
+ * marker which sees the bits sees what their page is. */
 static void claim(tri_cache *cache, tri_cache_slot *slot, tri_span *span, uint32_t word, uint64_t claimed,
                   uint64_t starts) {
   if (tri_unlikely(tri_the_heap.collect_every)) claimed &= -claimed; /* every allocation comes by here */
-  uint64_t before = atomic_fetch_or_explicit(tri_span_alloc_word(span, word), claimed, memory_order_acquire);
+  uint64_t before = atomic_fetch_or_explicit(tri_span_alloc_word(span, word), claimed, memory_order_acq_rel);
   TRI_ASSERT(!(before & claimed));
   (void)before;
   uintptr_t base = span->start + (uintptr_t)word * 64 * TRI_GRANULE;
@@ -195,6 +199,12 @@ TRI_COLD bool tri_cache_find_memory(size_t size, int *attempt) {
   return true;
 }
 
+static void assist(tri_cache *cache) {
+  size_t claimed = cache->to_assist;
+  cache->to_assist = 0;
+  tri_the_hooks.assist(claimed);
+}
+
 static size_t bucket_size(uint32_t bucket) { return tri_size_classes[tri_central_class(bucket)].size; }
 
 void *tri_cache_alloc_slow(uint32_t bucket) {
@@ -210,6 +220,7 @@ void *tri_cache_alloc_slow(uint32_t bucket) {
     tri_cache_undefer(cache);
     if (tri_likely(object)) {
       if (tri_unlikely(tri_heap_wants_collection() || tri_the_heap.collect_every)) tri_the_hooks.collect();
+      if (tri_unlikely(cache->to_assist >= ASSIST_STEP)) assist(cache);
       return object;
     }
     if (!tri_cache_find_memory(bucket_size(bucket), &attempt)) return NULL;
@@ -286,8 +297,9 @@ static void each_active(tri_cache *cache, void (*visit)(tri_cache *, tri_cache_s
 static void hide_waiting(tri_cache *cache, tri_cache_slot *slot, tri_span *span) {
   (void)cache;
   slot->at_stop = waiting(slot);
-  if (slot->at_stop)
-    atomic_fetch_and_explicit(tri_span_alloc_word(span, slot->word), ~slot->at_stop, memory_order_relaxed);
+  if (!slot->at_stop) return;
+  atomic_fetch_and_explicit(tri_span_alloc_word(span, slot->word), ~slot->at_stop, memory_order_relaxed);
+  atomic_fetch_and_explicit(tri_span_mark_word(span, slot->word), ~slot->at_stop, memory_order_relaxed);
 }
 
 static void show_waiting(tri_cache *cache, tri_cache_slot *slot, tri_span *span) {
@@ -308,7 +320,7 @@ static void release_one(tri_cache *cache, tri_cache_slot *slot, tri_span *span) 
 
 void tri_cache_stop_begin(tri_cache *cache) {
   each_active(cache, hide_waiting);
-  cache->claimed_bytes = 0; /* the mark will count it */
+  add_live(cache);
   tri_span_supply_flush(&cache->supply);
 }
 

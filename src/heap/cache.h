@@ -56,6 +56,7 @@ typedef struct tri_cache {
   uintptr_t tiny_next;     /* free part of the current tiny block, 0: none. The block is a root: its owner may be */
   size_t tiny_left;        /* stopped having read these two, before it has made a pointer of them */
   ptrdiff_t claimed_bytes; /* claimed less freed since last added to the heap's live */
+  size_t to_assist;        /* bytes claimed while a mark is on, for which the owner has not scanned yet */
   tri_tally counts;        /* allocated counts claims: waiting slots are subtracted on reading */
   tri_span_supply supply;
 } tri_cache;
@@ -145,7 +146,7 @@ void tri_cache_stop_end(tri_cache *cache);
 /* Exchanges the bitmaps of cached spans that the owner has not swept since the last mark. */
 void tri_cache_sweep(tri_cache *cache);
 
-/* Gives every span back: the thread ends or detaches. Spans must not be marked meanwhile. */
+/* Gives every span back: the thread ends or detaches. */
 void tri_cache_release(tri_cache *cache);
 
 /* Adds the thread's figures to *sum, waiting slots subtracted. Any thread, approximate while the owner runs. */

@@ -132,7 +132,7 @@ tri_span *tri_central_take(uint32_t bucket, tri_span_supply *supply) {
 
 void tri_central_give(tri_span *span) {
   TRI_ASSERT(atomic_load_explicit(&span->epoch, memory_order_relaxed) == tri_heap_epoch());
-  if (span->live == 0) {
+  if (span->live == 0 && !tri_heap_is_marking()) {
     tri_span_destroy(span);
     return;
   }
@@ -185,14 +185,16 @@ static bool clear_alloc_bit(tri_span *span, uintptr_t start) {
   return atomic_fetch_and_explicit(&tri_arena_bits(start)->alloc, ~mask, memory_order_acq_rel) & mask;
 }
 
-/* The span is on a list. Returns it when it became empty and was taken off. */
+/* The span is on a list. Returns it when it became empty and was taken off. While a mark is on it stays, for the next
+ * sweep. */
 static tri_span *free_listed(tri_central *central, tri_span *span, uintptr_t start, bool *freed) {
   bool is_swept = atomic_load_explicit(&span->epoch, memory_order_relaxed) == tri_heap_epoch();
   bool was_full = is_swept && span->live == span->slots;
   *freed = clear_alloc_bit(span, start);
   if (!*freed || !is_swept) return NULL; /* an unswept span is counted when it is swept */
-  if (--span->live == 0 || was_full) tri_span_remove(&swept(central)[was_full ? FULL : WITH_FREE], span);
-  if (span->live == 0) {
+  bool goes = --span->live == 0 && !tri_heap_is_marking();
+  if (goes || was_full) tri_span_remove(&swept(central)[was_full ? FULL : WITH_FREE], span);
+  if (goes) {
     set_state(span, TRI_SPAN_SWEPT);
     return span;
   }

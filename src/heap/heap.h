@@ -18,14 +18,19 @@ typedef struct tri_heap {
                                lock, so he is not at it during a flip, and the end of the stop orders the two */
   _Atomic(ptrdiff_t) live; /* relaxed: a statistic that triggers; briefly negative when frees are counted first */
   _Atomic(ptrdiff_t) trigger; /* live at which a collection starts; PTRDIFF_MAX: never */
-  bool check;                 /* TRICOLOR_DEBUG=check: precision from a type's first object on (heap/layout.c) */
-  bool poison;                /* TRICOLOR_DEBUG=poison: overwrite what is swept or freed */
-  uint32_t collect_every;     /* TRICOLOR_DEBUG=gcevery: collect each so many allocations; 0: off */
+  /* A mark is on while the program runs: no span is taken apart (gc/collection.c). Set while the world is stopped, when
+   * every thread is outside its slow paths, so a relaxed look in these suffices; but it ends at any time, when the mark
+   * is given up, so one path looks once. */
+  _Atomic(bool) marking;
+  bool check;             /* TRICOLOR_DEBUG=check: precision from a type's first object on (heap/layout.c) */
+  bool poison;            /* TRICOLOR_DEBUG=poison: overwrite what is swept or freed */
+  uint32_t collect_every; /* TRICOLOR_DEBUG=gcevery: collect each so many allocations; 0: off */
 } tri_heap;
 
 extern tri_heap tri_the_heap;
 
 TRI_INLINE uint32_t tri_heap_epoch(void) { return atomic_load_explicit(&tri_the_heap.epoch, memory_order_relaxed); }
+TRI_INLINE bool tri_heap_is_marking(void) { return atomic_load_explicit(&tri_the_heap.marking, memory_order_relaxed); }
 TRI_INLINE bool tri_heap_wants_collection(void) {
   return atomic_load_explicit(&tri_the_heap.live, memory_order_relaxed) >=
          atomic_load_explicit(&tri_the_heap.trigger, memory_order_relaxed);
@@ -37,6 +42,7 @@ typedef struct tri_cache *tri_attach_function(void);
 typedef struct tri_heap_hooks {
   tri_attach_function *attach;      /* the calling thread's cache; starts the heap if need be; NULL: no memory */
   void (*collect)(void);            /* a collection because the heap has grown; not while stops are deferred */
+  void (*assist)(size_t claimed);   /* so many bytes were claimed while a mark is on; not while stops are deferred */
   bool (*collect_for_memory)(void); /* one because memory ran out; false when one just did not help */
   void (*park)(struct tri_cache *); /* a stop was asked for while it was deferred */
   bool (*out_of_memory)(size_t size, int attempt); /* the program's handler; true: try again */

@@ -14,8 +14,9 @@ static struct {
   tri_span_list lists[2];
 } large TRI_OWN_DATA = {.lock = TRI_LOCK_INIT(TRI_RANK_CENTRAL)};
 
+/* Release: a marker that sees the bit sees what its page is. */
 static void set_bit(uintptr_t start) {
-  atomic_store_explicit(&tri_arena_bits(start)->alloc, tri_bit_mask(start), memory_order_relaxed);
+  atomic_store_explicit(&tri_arena_bits(start)->alloc, tri_bit_mask(start), memory_order_release);
 }
 
 static void list_add(tri_span *span) {
@@ -72,16 +73,10 @@ void *tri_large_alloc(size_t size, size_t alignment, uint32_t layout, bool nosca
   if (tri_heap_wants_collection() || tri_the_heap.collect_every) tri_the_hooks.collect();
   for (int attempt = 0;;) {
     void *object = create(cache, &request, zero);
+    if (object && tri_unlikely(tri_heap_is_marking())) tri_the_hooks.assist(request.slot_size);
     if (object) return object;
     if (!tri_cache_find_memory(size, &attempt)) return NULL;
   }
-}
-
-/* The span is off the lists. */
-static void destroy(tri_span *span) {
-  atomic_store_explicit(&span->state, TRI_SPAN_SWEPT, memory_order_relaxed);
-  tri_count_large_freed(span->slot_size);
-  tri_span_destroy(span);
 }
 
 static tri_span_list *unswept_list(void) { return &large.lists[~tri_heap_epoch() & 1]; }
@@ -97,7 +92,8 @@ bool tri_large_sweep_one(void) {
     return false;
   }
   _Atomic(uint64_t) *mark = tri_span_mark_word(span, 0);
-  bool live = atomic_load_explicit(mark, memory_order_relaxed) & 1;
+  bool allocated = tri_slot_is_allocated(span->start); /* freed while the mark was on, else */
+  bool live = allocated && (atomic_load_explicit(mark, memory_order_relaxed) & 1);
   if (live) {
     atomic_store_explicit(mark, 0, memory_order_relaxed);
     atomic_store_explicit(&span->epoch, tri_heap_epoch(), memory_order_relaxed);
@@ -106,27 +102,43 @@ bool tri_large_sweep_one(void) {
     atomic_store_explicit(&span->state, TRI_SPAN_SWEPT, memory_order_relaxed);
   }
   tri_lock_drop(&large.lock);
-  if (!live) destroy(span);
+  if (!live && allocated) tri_count_large_freed(span->slot_size);
+  if (!live) tri_span_destroy(span);
   return true;
+}
+
+/* What freeing does to a span: nothing, for it is free already; its bit goes and the next sweep takes it apart, while a
+ * mark is on; or it is off its list, and the caller's. */
+typedef enum tri_unlisted { UNLISTED_NOT, UNLISTED_LATER, UNLISTED_NOW } tri_unlisted;
+
+/* Lock held. Looks once whether a mark is on: it may be given up at any time. */
+static tri_unlisted unlist(tri_span *span) {
+  bool listed = atomic_load_explicit(&span->state, memory_order_relaxed) == TRI_SPAN_LARGE;
+  if (!listed || !tri_slot_is_allocated(span->start)) return UNLISTED_NOT;
+  if (tri_heap_is_marking()) {
+    atomic_store_explicit(&tri_arena_bits(span->start)->alloc, 0, memory_order_relaxed);
+    return UNLISTED_LATER;
+  }
+  bool swept = atomic_load_explicit(&span->epoch, memory_order_relaxed) == tri_heap_epoch();
+  tri_span_remove(&large.lists[(tri_heap_epoch() ^ !swept) & 1], span);
+  atomic_store_explicit(&span->state, TRI_SPAN_SWEPT, memory_order_relaxed);
+  return UNLISTED_NOW;
 }
 
 bool tri_large_free(tri_span *span) {
   tri_cache *cache = tri_cache_self;
+  size_t size = span->slot_size;
   tri_cache_defer(cache);
   tri_lock_take(&large.lock);
-  bool listed = atomic_load_explicit(&span->state, memory_order_relaxed) == TRI_SPAN_LARGE;
-  if (listed) {
-    bool swept = atomic_load_explicit(&span->epoch, memory_order_relaxed) == tri_heap_epoch();
-    tri_span_remove(&large.lists[(tri_heap_epoch() ^ !swept) & 1], span);
-    atomic_store_explicit(&span->state, TRI_SPAN_SWEPT, memory_order_relaxed);
-  }
+  tri_unlisted result = unlist(span);
   tri_lock_drop(&large.lock);
-  if (listed) {
-    atomic_fetch_sub_explicit(&tri_the_heap.live, (ptrdiff_t)span->slot_size, memory_order_relaxed);
-    destroy(span);
+  if (result != UNLISTED_NOT) {
+    atomic_fetch_sub_explicit(&tri_the_heap.live, (ptrdiff_t)size, memory_order_relaxed);
+    tri_count_large_freed(size);
   }
+  if (result == UNLISTED_NOW) tri_span_destroy(span);
   tri_cache_undefer(cache);
-  return listed;
+  return result != UNLISTED_NOT;
 }
 
 void tri_large_mend_begin(void) {

@@ -234,6 +234,17 @@ size_t tri_page_heap_release(size_t max_pages, bool any) {
   return done ? run.count : 0;
 }
 
+bool tri_page_heap_next_scanned(size_t page, size_t *first, size_t *end) {
+  tri_lock_take(&page_heap.lock);
+  size_t count = tri_pages_chunk_count(&page_heap.pages) * TRI_PAGES_PER_CHUNK;
+  while (page < count && tri_pages_kind_of(&page_heap.pages, page) != TRI_PAGES_SCAN) page += TRI_PAGES_PER_CHUNK;
+  *first = page;
+  while (page < count && tri_pages_kind_of(&page_heap.pages, page) == TRI_PAGES_SCAN) page += TRI_PAGES_PER_CHUNK;
+  *end = page;
+  tri_lock_drop(&page_heap.lock);
+  return *first < *end;
+}
+
 static bool is_in_span(size_t page) { return tri_span_of(tri_arena_address(page)) != NULL; }
 
 void tri_page_heap_mend(size_t used_pages, size_t spans) {

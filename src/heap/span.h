@@ -36,7 +36,7 @@ struct tri_span {
   size_t page_count;
   size_t slot_size;
   uint32_t slots;
-  uint32_t live;   /* allocated slots when last counted: exact while swept and central */
+  uint32_t live;   /* allocated slots when last counted; one or two too many where others freed meanwhile */
   uint32_t bucket; /* which central (heap/central.h) */
   uint32_t layout;
   _Atomic(uint32_t)
@@ -120,6 +120,9 @@ bool tri_page_heap_init(void);
 /* Takes up to max_pages of free memory from the heap and gives it to the system. Returns the pages given; 0: none left.
  * any: also parts of huge pages. */
 size_t tri_page_heap_release(size_t max_pages, bool any);
+
+/* The first run, at or after page, of whole chunks that hold spans with pointers; false when there is none. */
+bool tri_page_heap_next_scanned(size_t page, size_t *first, size_t *end);
 
 /* For heap/mend.c: the pages in use are those of spans, this many. Free descriptors are lost, and supplies void. */
 void tri_page_heap_mend(size_t used_pages, size_t spans);

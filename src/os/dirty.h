@@ -30,6 +30,9 @@ typedef struct tri_dirty_provider {
    * watched as a whole: some of it is then not armed, and stays dirty. */
   bool (*arm)(uintptr_t low, uintptr_t high);
 
+  /* Pages need not be armed any more: to write them costs nothing then, and they are dirty. NULL: they cannot be. */
+  void (*disarm)(uintptr_t low, uintptr_t high);
+
   /* Reports the dirty parts of [low, high) in address order; neighbours may come in pieces. With rearm a page is armed
    * again before it is reported. False: an error made it report all of the rest of the range. */
   bool (*harvest)(uintptr_t low, uintptr_t high, bool rearm, tri_dirty_report *report, void *argument);

@@ -44,6 +44,11 @@ typedef struct tri_uffd_register {
   uint64_t mode, ioctls;
 } tri_uffd_register;
 
+typedef struct tri_uffd_writeprotect {
+  tri_uffd_range range;
+  uint64_t mode;
+} tri_uffd_writeprotect;
+
 #define TRI_UFFD_API UINT64_C(0xAA)
 #define TRI_UFFD_USER_MODE_ONLY 1
 #define TRI_UFFD_FEATURE_WP_UNPOPULATED (UINT64_C(1) << 13)
@@ -51,6 +56,7 @@ typedef struct tri_uffd_register {
 #define TRI_UFFD_REGISTER_MODE_WP (UINT64_C(1) << 1)
 #define TRI_UFFDIO_API _IOWR(0xAA, 0x3F, tri_uffd_api)
 #define TRI_UFFDIO_REGISTER _IOWR(0xAA, 0x00, tri_uffd_register)
+#define TRI_UFFDIO_WRITEPROTECT _IOWR(0xAA, 0x06, tri_uffd_writeprotect)
 #define TRI_UFFDIO_UNREGISTER _IOR(0xAA, 0x01, tri_uffd_range)
 
 /* ---- of linux/fs.h ---- */
@@ -147,6 +153,14 @@ static bool tri_wp_arm(uintptr_t low, uintptr_t high) {
   return true;
 }
 
+static void tri_wp_disarm(uintptr_t low, uintptr_t high) {
+  tri_os_range pages = tri_dirty_widen(low, high);
+  for (uintptr_t at = pages.low; at < pages.high; at += TRI_WP_SLICE) {
+    tri_uffd_writeprotect request = {{at, tri_min(TRI_WP_SLICE, pages.high - at)}, 0};
+    if (ioctl(tri_wp_uffd.descriptor, TRI_UFFDIO_WRITEPROTECT, &request) != 0) return; /* they stay armed */
+  }
+}
+
 static bool tri_wp_harvest(uintptr_t low, uintptr_t high, bool rearm, tri_dirty_report *report, void *argument) {
   tri_os_range pages = tri_dirty_widen(low, high);
   tri_scan_range ranges[TRI_WP_RANGES];
@@ -168,6 +182,7 @@ const tri_dirty_provider tri_dirty_wp = {
     .watch = tri_wp_watch,
     .unwatch = tri_wp_unwatch,
     .arm = tri_wp_arm,
+    .disarm = tri_wp_disarm,
     .harvest = tri_wp_harvest,
     .after_fork = tri_wp_after_fork,
 };

@@ -28,7 +28,7 @@
 
 typedef struct tri_visit {
   const tri_os_module_visitor *visitor;
-  bool begun, refused;
+  bool begun;
 } tri_visit;
 
 static tri_os_range tri_segment(const struct dl_phdr_info *module, const ElfW(Phdr) * header) {
@@ -62,14 +62,8 @@ static void tri_visit_segment(const tri_os_module_visitor *visitor, tri_os_range
 }
 
 static int tri_visit_module(struct dl_phdr_info *module, size_t size, void *raw) {
-  tri_visit *visit = raw;
-  const tri_os_module_visitor *visitor = visit->visitor;
+  const tri_os_module_visitor *visitor = raw;
   (void)size;
-  if (!visit->begun) {
-    visit->begun = true;
-    visit->refused = !visitor->begin(visitor->argument);
-    if (visit->refused) return 1;
-  }
   tri_os_range relro = tri_relro(module);
   for (size_t i = 0; i < module->dlpi_phnum; i++) {
     const ElfW(Phdr) *header = &module->dlpi_phdr[i];
@@ -81,10 +75,22 @@ static int tri_visit_module(struct dl_phdr_info *module, size_t size, void *raw)
   return 0;
 }
 
+/* The first callback of an outer iteration, whose lock is held for the whole visit: the inner one takes it again. */
+static int tri_visit_all(struct dl_phdr_info *first, size_t size, void *raw) {
+  tri_visit *visit = raw;
+  const tri_os_module_visitor *visitor = visit->visitor;
+  (void)first, (void)size;
+  visit->begun = visitor->begin(visitor->argument);
+  if (!visit->begun) return 1;
+  dl_iterate_phdr(tri_visit_module, (void *)(uintptr_t)visitor);
+  if (visitor->end) visitor->end(visitor->argument);
+  return 1;
+}
+
 bool tri_os_visit_modules(const tri_os_module_visitor *visitor) {
-  tri_visit visit = {visitor, false, false};
-  dl_iterate_phdr(tri_visit_module, &visit);
-  return visit.begun && !visit.refused;
+  tri_visit visit = {visitor, false};
+  dl_iterate_phdr(tri_visit_all, &visit);
+  return visit.begun;
 }
 
 /* ---- thread-local storage ---- */

@@ -137,13 +137,15 @@ typedef struct tri_os_range {
 } tri_os_range;
 
 /* Visits what the loader has mapped while holding the loader's lock: begin once, before anything else; then, object by
- * object, data for every writable segment (without its RELRO part) and tls if it has thread-local storage. Returning
- * false from begin ends the visit, and makes it return false. No callback may use the loader. Objects in other dlmopen
- * namespaces than the library's are not seen. */
+ * object, data for every writable segment (without its RELRO part) and tls if it has thread-local storage; then end, if
+ * there is one, which may take its time: nothing is loaded or unloaded meanwhile. Returning false from begin ends the
+ * visit, and makes it return false. No callback may use the loader. Objects in other dlmopen namespaces than the
+ * library's are not seen. */
 typedef struct tri_os_module_visitor {
   bool (*begin)(void *argument);
   void (*data)(void *argument, tri_os_range range);
   void (*tls)(void *argument, size_t module_id, size_t size);
+  void (*end)(void *argument);
   void *argument;
 } tri_os_module_visitor;
 bool tri_os_visit_modules(const tri_os_module_visitor *visitor);

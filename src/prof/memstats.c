@@ -8,7 +8,9 @@
 #include <string.h>
 
 #include "base/fmt.h"
+#include "gc/collection.h"
 #include "gc/thread.h"
+#include "gc/watch.h"
 #include "heap/layout.h"
 #include "heap/span.h"
 
@@ -62,7 +64,8 @@ static void fill_memory(tri_memstats *stats) {
   stats->MSpanInuse = heap.spans_in_use * sizeof(tri_span);
   stats->MSpanSys = tri_meta_region(TRI_META_SPAN)->committed;
   stats->MCacheSys = tri_meta_region(TRI_META_CACHE)->committed;
-  stats->GCSys = tri_arena_table_bytes() + heap.table_bytes + tri_meta_region(TRI_META_GC)->committed;
+  stats->GCSys =
+      tri_arena_table_bytes() + heap.table_bytes + tri_watch_table_bytes() + tri_meta_region(TRI_META_GC)->committed;
   stats->OtherSys = tri_meta_region(TRI_META_OTHER)->committed + tri_central_bytes();
   stats->Sys = stats->HeapSys + stats->StackSys + stats->MSpanSys + stats->MCacheSys + stats->BuckHashSys +
                stats->GCSys + stats->OtherSys;
@@ -102,7 +105,13 @@ void tri_stopstats_collect(tri_stopstats *stats) {
                            .total_ns = history.stop_total,
                            .longest_ns = history.stop_longest,
                            .mark_cpu_ns = history.mark_cpu,
-                           .largest_marked_bytes = history.largest_marked};
+                           .largest_marked_bytes = history.largest_marked,
+                           .gear = tri_collection_is_concurrent() ? "page" : "none",
+                           .cycles_begun = history.begun,
+                           .concurrent = history.concurrent,
+                           .rounds = history.rounds,
+                           .abandoned = history.abandoned,
+                           .assist_ns = history.assist};
   _Static_assert(TRI_STOP_BUCKETS == (int)TRI_STOP_CLASSES, "the public histogram is the collector's");
   memcpy(stats->counts, history.stop_classes, sizeof stats->counts);
 }
@@ -111,13 +120,23 @@ void tri_stopstats_collect(tri_stopstats *stats) {
 
 static double ms(uint64_t ns) { return (double)ns / 1e6; }
 
-/* Stopped marking stands where Go has the concurrent part; its processor time is given as dedicated. */
+/* In Go's form: the first stop, the mark, the last stop; of a mark in one stop, what stopping took, the mark, and
+ * starting again. The marker's processor time is given as dedicated. */
 void tri_trace_collection(const tri_cycle_report *report) {
-  tri_print("gc %u @%.3fs %.0f%%: %.3f+%.3f+%.3f ms clock, %.3f+0/%.3f/0+%.3f ms cpu, %zu->%zu->%zu MB, %zu MB goal, "
-            "%zu MB stacks, %zu MB globals, %d P%s\n",
-            (unsigned)report->number, (double)report->since_start / 1e9, report->cpu_fraction * 100,
-            ms(report->stopping), ms(report->marking), ms(report->finishing), ms(report->stopping_cpu),
-            ms(report->marking_cpu), ms(report->finishing_cpu), report->heap_before >> 20, report->heap_after >> 20,
-            report->marked >> 20, report->goal == PTRDIFF_MAX ? 0 : report->goal >> 20, report->stack_bytes >> 20,
-            report->data_bytes >> 20, report->markers, report->reason == TRI_CYCLE_FORCED ? " (forced)" : "");
+  tri_print(
+      "gc %u @%.3fs %.0f%%: %.3f+%.3f+%.3f ms clock, %.3f+%.3f/%.3f/0+%.3f ms cpu, %zu->%zu->%zu MB, %zu MB goal, "
+      "%zu MB stacks, %zu MB globals, %d P%s\n",
+      (unsigned)report->number, (double)report->since_start / 1e9, report->cpu_fraction * 100, ms(report->stopping),
+      ms(report->marking), ms(report->finishing), ms(report->stopping_cpu), ms(report->assist), ms(report->marking_cpu),
+      ms(report->finishing_cpu), report->heap_before >> 20, report->heap_after >> 20, report->marked >> 20,
+      report->goal == PTRDIFF_MAX ? 0 : report->goal >> 20, report->stack_bytes >> 20, report->data_bytes >> 20,
+      report->markers, report->reason == TRI_CYCLE_FORCED ? " (forced)" : "");
+}
+
+void tri_trace_rounds(const tri_cycle_report *report) {
+  tri_print(
+      "gc %u beside the program: %u stops of at most %.3f ms, %u rounds from %zu to %zu KB written, %zu MB scanned "
+      "again, %u given up\n",
+      (unsigned)report->number, (unsigned)report->stops, ms(report->stop_longest), (unsigned)report->rounds,
+      report->dirty_first >> 10, report->dirty_last >> 10, report->rescanned >> 20, (unsigned)report->abandoned);
 }

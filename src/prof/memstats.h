@@ -13,4 +13,7 @@ void tri_stopstats_collect(tri_stopstats *stats);
 /* One line in the form of gctrace (runtime/mgc.go: gcMarkTermination). */
 void tri_trace_collection(const tri_cycle_report *report);
 
+/* What there is to say besides of one that ran beside the program. */
+void tri_trace_rounds(const tri_cycle_report *report);
+
 #endif

@@ -11,8 +11,8 @@ search() {
   shift
   rm -rf "$folder" && mkdir -p "$folder" && cd "$folder"
   "$spin" -a "$@" "$model" >&2
-  "$compiler" -O2 -DSAFETY -DCOLLAPSE -w -o pan pan.c
-  report=$(./pan -m10000 2>&1) || true
+  "$compiler" -O2 -DSAFETY -DCOLLAPSE -DMEMLIM=1024 -w -o pan pan.c
+  report=$(./pan -m1000000 2>&1) || true
   echo "$report" >&2
   if ! grep -q 'errors: 0' <<<"$report"; then
     grep -o 'errors: [0-9]*' <<<"$report"

@@ -97,6 +97,9 @@ static tri_memstats read_stats(void) {
   return stats;
 }
 
+/* Where a collection is one stop, at a moment the program can tell. */
+static const char *const stopping[] = {"TRICOLOR_GEAR=none", NULL};
+
 static uint64_t goal_after_gc(void) {
   tri_gc();
   return read_stats().NextGC;
@@ -127,7 +130,7 @@ static void run_globals(void *unused) {
 static void test_the_goal_counts_static_data(void **state) {
   (void)state;
   SKIP_UNDER_TSAN("it has 20 MiB of static data");
-  child_result result = child_run(run_globals, NULL, NULL);
+  child_result result = child_run(run_globals, NULL, stopping);
   assert_true(child_succeeded(&result));
 }
 
@@ -213,7 +216,7 @@ static void run_stops(void *unused) {
 
 static void test_stops_are_summed_and_sorted(void **state) {
   (void)state;
-  child_result result = child_run(run_stops, NULL, NULL);
+  child_result result = child_run(run_stops, NULL, stopping);
   assert_true(child_succeeded(&result));
 }
 
@@ -271,7 +274,8 @@ static void test_trace_line(void **state) {
   assert_int_equal(regcomp(&form, LINE, REG_EXTENDED), 0);
   assert_int_equal(form.re_nsub + 1, GROUPS);
   child_result result =
-      child_run(run_traced, NULL, (const char *const[]){"TRICOLOR_TRACE=gc", "TRICOLOR_GC_THREADS=3", NULL});
+      child_run(run_traced, NULL,
+                (const char *const[]){"TRICOLOR_GEAR=none", "TRICOLOR_TRACE=gc", "TRICOLOR_GC_THREADS=3", NULL});
   assert_true(child_succeeded(&result));
   traced lines[3];
   char *rest = result.text;

@@ -20,6 +20,7 @@
 static const char *const variables[] = {"GOGC",
                                         "TRICOLOR_GC_PERCENT",
                                         "TRICOLOR_GC_THREADS",
+                                        "TRICOLOR_GEAR",
                                         "TRICOLOR_HEAP_RESERVE",
                                         "TRICOLOR_SIGNAL",
                                         "TRICOLOR_HUGE_PAGES",
@@ -117,6 +118,15 @@ static void test_numbers(void **state) {
   assert_bad("TRICOLOR_SIGNAL", "65");
 }
 
+static void test_gears(void **state) {
+  (void)state;
+  assert_int_equal(read_with("TRICOLOR_GEAR", "auto").gear, TRI_GEAR_AUTO);
+  assert_int_equal(read_with("TRICOLOR_GEAR", "page").gear, TRI_GEAR_PAGE);
+  assert_int_equal(read_with("TRICOLOR_GEAR", "none").gear, TRI_GEAR_NONE);
+  assert_bad("TRICOLOR_GEAR", "pages");
+  assert_bad("TRICOLOR_GEAR", "");
+}
+
 /* Threads cannot be stopped by those that cannot be caught, mean a fault, or are the C library's. */
 static void test_signals(void **state) {
   (void)state;
@@ -169,6 +179,7 @@ static void test_lists(void **state) {
   assert_int_equal(read_with("TRICOLOR_DEBUG", ",,check=1,").check, 1);
   assert_int_equal(read_with("TRICOLOR_TRACE", "gc").trace_gc, 1);
   assert_int_equal(read_with("TRICOLOR_TRACE", "gc=0").trace_gc, 0);
+  assert_int_equal(read_with("TRICOLOR_TRACE", "rounds").trace_rounds, 1);
   assert_int_equal(read_with("TRICOLOR_TRACE", "").trace_gc, 0);
 }
 
@@ -223,6 +234,7 @@ int main(void) {
       cmocka_unit_test_setup(test_percent, clear_environment),
       cmocka_unit_test_setup(test_sizes, clear_environment),
       cmocka_unit_test_setup(test_numbers, clear_environment),
+      cmocka_unit_test_setup(test_gears, clear_environment),
       cmocka_unit_test_setup(test_signals, clear_environment),
       cmocka_unit_test_setup(test_unknown_variables_of_secure_programs, clear_environment),
       cmocka_unit_test_setup(test_lists, clear_environment),

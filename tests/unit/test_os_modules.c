@@ -61,7 +61,7 @@ static void on_tls(void *argument, size_t module_id, size_t size) {
 static bool visit_modules(visit *self, bool go) {
   memset(self, 0, sizeof *self);
   self->go = go;
-  const tri_os_module_visitor visitor = {on_begin, on_data, on_tls, self};
+  const tri_os_module_visitor visitor = {.begin = on_begin, .data = on_data, .tls = on_tls, .argument = self};
   bool done = tri_os_visit_modules(&visitor);
   assert_true(self->ranges <= RANGES && self->modules <= MODULES);
   return done;

@@ -43,15 +43,15 @@ static void test_buffers_are_reused(void **state) {
 static void test_alone(void **state) {
   (void)state;
   assert_false(tri_work_join()); /* no mark is on */
-  tri_work_begin();
+  assert_true(tri_work_begin(tri_work_take_turn()));
   assert_false(tri_work_is_wanted());
   tri_work_buffer *first = tri_work_new(), *second = tri_work_new();
   tri_work_share(first);
   tri_work_share(second);
-  tri_work_buffer *taken[2] = {tri_work_take(), tri_work_take()};
+  tri_work_buffer *taken[2] = {tri_work_take(0), tri_work_take(0)};
   assert_true(taken[0] != taken[1] && taken[0] && taken[1]);
-  assert_null(tri_work_take());
-  assert_null(tri_work_take()); /* over stays over */
+  assert_null(tri_work_take(0));
+  assert_null(tri_work_take(0)); /* over stays over */
   assert_false(tri_work_join());
   tri_work_recycle(first);
   tri_work_recycle(second);
@@ -88,7 +88,7 @@ static void process(tri_work_buffer *buffer, test_random *random) {
 
 static void mark(test_random *random) {
   tri_work_buffer *buffer;
-  while ((buffer = tri_work_take())) {
+  while ((buffer = tri_work_take(0))) {
     atomic_fetch_add(&working, 1);
     process(buffer, random);
     atomic_fetch_sub(&working, 1);
@@ -119,7 +119,7 @@ static void run_rounds(void) {
   for (int round = 0; round < ROUNDS; round++) {
     uintptr_t depth = random_below(&random, 11);
     atomic_store(&processed, 0);
-    tri_work_begin();
+    assert_true(tri_work_begin(tri_work_take_turn()));
     atomic_fetch_add(&round_number, 1);
     tri_work_buffer *first = tri_work_new();
     while (!first) first = tri_work_new(); /* under a limit a helper may have it for a moment */

@@ -26,6 +26,19 @@ func Word(i int, fallback string) string {
 	return os.Args[i]
 }
 
+// ArgCollections is for argument i, "on" or "off"; a twin is run with "on" alone, and refuses the rest.
+func ArgCollections(i int) {
+	if word := Word(i, "on"); word != "on" {
+		Fail("argument %d is %q, and Go is run with on", i, word)
+	}
+}
+
+// Die says on standard error what has gone wrong, and exits with 1.
+func Die(format string, arguments ...any) {
+	fmt.Fprintf(os.Stderr, format+"\n", arguments...)
+	os.Exit(1)
+}
+
 // Fail says on standard error what is wrong with the command line, and exits with 2.
 func Fail(format string, arguments ...any) {
 	fmt.Fprintf(os.Stderr, os.Args[0]+": "+format+"\n", arguments...)

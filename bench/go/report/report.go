@@ -23,6 +23,8 @@ type figures struct {
 	stops         uint64
 	longestStopNs uint64
 	totalStopNs   uint64
+	stopP99Ns     uint64
+	cpuMs         float64
 }
 
 var final *figures
@@ -32,8 +34,9 @@ func Measured() {
 	peak := peakKiB()
 	var mem runtime.MemStats
 	runtime.ReadMemStats(&mem)
-	stops, longest := stopHistogram()
-	final = &figures{peak, mem.NumGC, stops, longestStop(&mem, longest), mem.PauseTotalNs}
+	stops, p99, longest := stopHistogram()
+	longest = longestStop(&mem, longest)
+	final = &figures{peak, mem.NumGC, stops, longest, mem.PauseTotalNs, min(p99, longest), collectorMs()}
 }
 
 // Print writes the line that run.py reads. format adds the workload's own key=value figures; every workload gives
@@ -43,8 +46,9 @@ func Print(workload, format string, arguments ...any) {
 		Measured()
 	}
 	fmt.Printf("bench workload=%s peer=go version=%s allocator=go peak_kib=%d collections=%d stops=%d "+
-		"longest_stop_us=%.1f total_stop_us=%.1f ", workload, version(), final.peakKiB, final.collections, final.stops,
-		float64(final.longestStopNs)/1e3, float64(final.totalStopNs)/1e3)
+		"longest_stop_us=%.1f total_stop_us=%.1f stop_p99_us=%.1f gc_cpu_ms=%.3f ", workload, version(), final.peakKiB,
+		final.collections, final.stops, float64(final.longestStopNs)/1e3, float64(final.totalStopNs)/1e3,
+		float64(final.stopP99Ns)/1e3, final.cpuMs)
 	fmt.Printf(format+"\n", arguments...)
 }
 
@@ -68,18 +72,41 @@ func peakKiB() uint64 {
 	return 0
 }
 
-// The number of stops that the collector made, and the upper edge, in nanoseconds, of the bucket of the longest one.
-func stopHistogram() (stops, longestNs uint64) {
+// The number of stops that the collector made, and the upper edges, in nanoseconds, of the bucket that 99 of 100 of
+// them did not exceed, and of the bucket of the longest one.
+func stopHistogram() (stops, p99Ns, longestNs uint64) {
 	sample := []metrics.Sample{{Name: "/sched/pauses/total/gc:seconds"}}
 	metrics.Read(sample)
 	histogram := sample[0].Value.Float64Histogram()
-	for i, count := range histogram.Counts {
+	for _, count := range histogram.Counts {
 		stops += count
-		if edge := histogram.Buckets[i+1]; count > 0 && !math.IsInf(edge, 1) {
-			longestNs = uint64(edge * 1e9)
+	}
+	var seen uint64
+	for i, count := range histogram.Counts {
+		before := seen
+		seen += count
+		edge := histogram.Buckets[i+1]
+		if count == 0 || math.IsInf(edge, 1) {
+			continue
+		}
+		longestNs = uint64(edge * 1e9)
+		if before*100 < stops*99 {
+			p99Ns = longestNs
 		}
 	}
-	return stops, longestNs
+	return stops, p99Ns, longestNs
+}
+
+// The collector's processor time up to the end of the last collection: what GCCPUFraction is the share of. Marking by
+// workers of its own and by goroutines that assist, and all processors for each stop; not what workers of idle priority
+// did while nobody wanted the processor.
+func collectorMs() float64 {
+	samples := []metrics.Sample{
+		{Name: "/cpu/classes/gc/total:cpu-seconds"},
+		{Name: "/cpu/classes/gc/mark/idle:cpu-seconds"},
+	}
+	metrics.Read(samples)
+	return (samples[0].Value.Float64() - samples[1].Value.Float64()) * 1e3
 }
 
 // The longest single stop. Go keeps no exact figure of it, only two upper bounds, of which this is the smaller: the

@@ -40,8 +40,16 @@ func TestMeasuredCountsCollectionsAndTheirStops(t *testing.T) {
 	if final.collections < 2 || final.stops < 2*uint64(final.collections) {
 		t.Errorf("%d collections and %d stops after two forced ones", final.collections, final.stops)
 	}
-	if final.longestStopNs == 0 || final.totalStopNs == 0 || final.peakKiB == 0 {
+	if final.longestStopNs == 0 || final.totalStopNs == 0 || final.peakKiB == 0 || final.cpuMs <= 0 {
 		t.Errorf("a figure is missing: %+v", *final)
+	}
+}
+
+func TestStopsThat99Of100DidNotExceedAreNoLongerThanTheLongest(t *testing.T) {
+	runtime.GC()
+	Measured()
+	if final.stopP99Ns == 0 || final.stopP99Ns > final.longestStopNs {
+		t.Errorf("99 of 100 stops: %d ns, the longest: %d ns", final.stopP99Ns, final.longestStopNs)
 	}
 }
 

@@ -1,0 +1,33 @@
+/* history.c - see history.h. */
+#include "gc/history.h"
+
+static size_t stop_class(uint64_t duration) {
+  size_t class = 0;
+  while (class + 1 < TRI_STOP_CLASSES && duration > (UINT64_C(1000) << class)) class ++;
+  return class;
+}
+
+void tri_history_add_stop(tri_cycle_history *history, uint64_t duration) {
+  history->stop_count++;
+  history->stop_total += duration;
+  if (duration > history->stop_longest) history->stop_longest = duration;
+  history->stop_classes[stop_class(duration)]++;
+}
+
+void tri_history_add(tri_cycle_history *history, tri_cycle_report *report, double available, uint64_t sweep_cpu) {
+  history->last_end = tri_os_wall();
+  history->pauses[history->count % TRI_PAUSE_RING] = report->stop_total;
+  history->pause_ends[history->count % TRI_PAUSE_RING] = history->last_end;
+  history->count++;
+  history->forced += report->reason == TRI_CYCLE_FORCED;
+  history->concurrent += report->concurrent;
+  history->rounds += report->rounds;
+  history->abandoned += report->abandoned;
+  history->mark_cpu += report->marking_cpu;
+  history->assist += report->assist;
+  history->stop_cpu += report->stopping_cpu + report->finishing_cpu;
+  if (report->marked > history->largest_marked) history->largest_marked = report->marked;
+  history->cpu_fraction = (double)(history->mark_cpu + history->assist + history->stop_cpu + sweep_cpu) / available;
+  report->number = history->count;
+  report->cpu_fraction = history->cpu_fraction;
+}
