@@ -101,6 +101,12 @@ static void depart(tri_handoff **handoff) {
   drop_parcel(&(*handoff)->parcel, TRI_PARCEL_THREAD);
 }
 
+/* A thread may have been started by one that is held, when the stop had already looked for threads: it waits for the
+ * end. If there is no stop on, one that begins now finds this thread. */
+static void wait_for_end_of_stop(void) {
+  for (uint32_t sequence; (sequence = tri_stop_sequence()) & 1;) tri_stop_await_end(sequence);
+}
+
 /* Leaves the argument in the register that the program's function gets it in and nowhere else. It came back in rax, and
  * clang begins many a function by pushing rax, only to align its frame: such a copy would be kept as long as the
  * thread. On aarch64 both are the same register, and frames are aligned otherwise. */
@@ -120,6 +126,7 @@ TRI_INLINE void *forget_returned(void *argument) {
 
 static void *start_posix(void *raw) {
   tri_handoff *handoff __attribute__((cleanup(depart))) = raw;
+  wait_for_end_of_stop();
   void *(*run)(void *) = handoff->run.posix;
   void *result = run(forget_returned(arrive(handoff)));
   (void)tri_parcel_swap(&handoff->parcel, result);
@@ -145,6 +152,7 @@ TRI_INTERPOSED int pthread_create(pthread_t *thread, const pthread_attr_t *attri
 /* The creator blocks every signal, has a name of its own, and does not join. */
 static void *start_notified(void *raw) {
   tri_handoff *handoff __attribute__((cleanup(depart))) = raw;
+  wait_for_end_of_stop();
   void (*run)(union sigval) = handoff->run.notified;
   sigset_t none;
   sigemptyset(&none);
@@ -222,6 +230,7 @@ TRI_INTERPOSED void pthread_exit(void *result) {
 
 static int start_c11(void *raw) {
   tri_handoff *handoff __attribute__((cleanup(depart))) = raw;
+  wait_for_end_of_stop();
   thrd_start_t run = handoff->run.c11;
   return run(forget_returned(arrive(handoff)));
 }

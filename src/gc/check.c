@@ -17,6 +17,9 @@ static struct {
   uintptr_t *stack;
   size_t depth;
   uintptr_t own_high; /* the collector's own frames end here */
+  tri_region old_region;
+  uint64_t *old; /* one bit per granule: where objects were when the mark began; as far as the heap went then */
+  const tri_check_read *read_last;
 } check TRI_OWN_DATA;
 
 bool tri_check_init(void) {
@@ -24,9 +27,23 @@ bool tri_check_init(void) {
   if (!tri_region_reserve(&check.seen_region, reserved / TRI_GRANULE / 8, 4096, "tricolor: check")) return false;
   if (!tri_region_reserve(&check.stack_region, tri_min(reserved / 2, 64 * TRI_GIB), 4096, "tricolor: check"))
     return false;
+  if (!tri_region_reserve(&check.old_region, reserved / TRI_GRANULE / 8, 4096, "tricolor: check")) return false;
   check.seen = (uint64_t *)check.seen_region.base;
+  check.old = (uint64_t *)check.old_region.base;
   check.stack = (uintptr_t *)check.stack_region.base;
   return true;
+}
+
+void tri_check_remember(void) {
+  size_t words = atomic_load_explicit(&tri_the_arena.used, memory_order_relaxed) >> TRI_BITS_SHIFT;
+  if (!tri_region_extend(&check.old_region, words * sizeof *check.old)) tri_fatal("check: no memory for its bits");
+  for (size_t i = 0; i < check.old_region.committed / sizeof *check.old; i++)
+    check.old[i] = i < words ? atomic_load_explicit(&tri_the_arena.bits[i].alloc, memory_order_relaxed) : 0;
+}
+
+static bool is_old(uintptr_t start) {
+  size_t word = (start - tri_the_arena.base) >> TRI_BITS_SHIFT;
+  return word < check.old_region.committed / sizeof *check.old && (check.old[word] & tri_bit_mask(start));
 }
 
 static bool see(uintptr_t start) {
@@ -56,9 +73,9 @@ static uintptr_t object_at(uintptr_t address, tri_span **span) {
 }
 
 typedef struct tri_edge {
-  uintptr_t from;   /* the object, or 0: a root */
-  uintptr_t place;  /* address of the word */
-  const char *root; /* kind of root */
+  uintptr_t from;     /* the object, or 0: a root */
+  uintptr_t place;    /* address of the word */
+  tri_root_kind kind; /* of the root */
 } tri_edge;
 
 _Noreturn static void report(uintptr_t start, const tri_span *span, tri_edge edge) {
@@ -69,19 +86,38 @@ _Noreturn static void report(uintptr_t start, const tri_span *span, tri_edge edg
               (size_t)(edge.place - edge.from), (void *)edge.from);
   tri_fatal(
       "check: object %p (%zu bytes, layout %u) is reachable but not marked: the root word at %p (%s) points to it",
-      (void *)start, span->slot_size, (unsigned)span->layout, (void *)edge.place, edge.root);
+      (void *)start, span->slot_size, (unsigned)span->layout, (void *)edge.place, tri_root_kind_name(edge.kind));
 }
 
 /* The collector may run on a stack that the program told of as a root, or that is an object. What its own frames hold
  * has changed since the mark read it, and is nothing of the program's. */
 static bool is_own_frame(uintptr_t place) { return place < check.own_high && place >= check.own_high - OWN_FRAMES; }
 
+static bool is_inside(uintptr_t place, uintptr_t low, uintptr_t high) { return place >= low && place < high; }
+
+/* Whether what is at the edge's place was read in this stop: registers and stacks always are. */
+static bool was_read_last(tri_edge edge) {
+  const tri_check_read *read = check.read_last;
+  if (!read) return true;
+  for (size_t i = 0; i < read->heap_count && tri_arena_has(edge.place); i++)
+    if (is_inside(edge.place, read->heap[i].low, read->heap[i].high)) return true;
+  if (tri_arena_has(edge.place)) return false;
+  if (edge.kind != TRI_ROOT_DATA) return true;
+  for (size_t i = 0; i < read->data.count; i++)
+    if (is_inside(edge.place, read->data.roots[i].low, read->data.roots[i].high)) return true;
+  return false;
+}
+
 static void follow(uintptr_t word, tri_edge edge) {
   tri_span *span;
   if (is_own_frame(edge.place)) return;
   uintptr_t start = object_at(word, &span);
-  if (!start || !see(start)) return;
-  if (!tri_mark_is_set(start)) report(start, span, edge);
+  if (!start) return;
+  if (!tri_mark_is_set(start)) {
+    if (!is_old(start) && !was_read_last(edge)) return;
+    report(start, span, edge);
+  }
+  if (!see(start)) return;
   if (!span->noscan) push(start);
 }
 
@@ -97,7 +133,7 @@ TRI_READS_ANYTHING static void follow_object(uintptr_t start) {
 }
 
 TRI_READS_ANYTHING static void follow_root(const tri_root *root) {
-  tri_edge edge = {.place = root->low, .root = tri_root_kind_name(root->kind)};
+  tri_edge edge = {.place = root->low, .kind = root->kind};
   if (root->kind == TRI_ROOT_WORD) {
     follow(root->low, edge);
     return;
@@ -109,10 +145,11 @@ TRI_READS_ANYTHING static void follow_root(const tri_root *root) {
   }
 }
 
-void tri_check_run(tri_root_list roots) {
+void tri_check_run(tri_root_list roots, const tri_check_read *read_last) {
   size_t used = atomic_load_explicit(&tri_the_arena.used, memory_order_relaxed);
   if (!tri_region_extend(&check.seen_region, used / TRI_GRANULE / 8)) tri_fatal("check: no memory for its bits");
   for (size_t i = 0; i < used / TRI_GRANULE / 64; i++) check.seen[i] = 0;
+  check.read_last = read_last;
   const tri_thread *self = tri_thread_known(); /* the collector's thread has no stack that anybody looks into */
   check.own_high = self ? self->sp : 0;
   for (size_t i = 0; i < roots.count; i++) {

@@ -28,13 +28,14 @@
 #include "base/fmt.h"
 #include "gc/check.h"
 #include "gc/mark.h"
+#include "gc/marker.h"
 #include "gc/pacer.h"
 #include "gc/sweep.h"
 #include "gc/watch.h"
 #include "heap/heap.h"
 
 enum {
-  SMALL_HEAP = 48 * 1024 * 1024,
+  SMALL_HEAP = 8 * 1024 * 1024,
   STOP_BUDGET_NS = 300 * 1000, /* that a stop may last, roots apart, in which the mark is to be finished */
   PATIENT_ROUNDS = 16,         /* after which the budget grows, so that there is an end */
   SHORT_NS = 150 * 1000,       /* a whole mark that is expected to take less is made in a stop */
@@ -45,9 +46,12 @@ enum {
 
 static struct {
   bool check;
+  tri_root *copied; /* for the check: the roots of a round */
+  size_t copied_room;
   bool can_watch;
-  bool stale;  /* mark bits are left of a mark that was given up */
-  bool forked; /* since the heap was last watched */
+  bool stale;      /* mark bits are left of a mark that was given up */
+  bool first_list; /* what was newly marked was so much that it was scanned again before any round */
+  bool forked;     /* since the heap was last watched */
   int processors;
   uint32_t turn;
   uint64_t started, begin, start, stop_start, cpu_start;
@@ -62,7 +66,8 @@ static struct {
   uint64_t cycle_ns, last_end;            /* how long the last concurrent one took; when it ended */
   _Atomic(ptrdiff_t) limit;               /* of the heap's live: who allocates beyond it waits; relaxed */
   _Atomic(bool) is_short;                 /* relaxed */
-  _Atomic(size_t) assist_ratio;           /* bytes to scan for 1024 bytes claimed; relaxed */
+  _Atomic(size_t) assist_ratio;           /* bytes to scan for 1024 bytes claimed; relaxed, as the next two */
+  _Atomic(size_t) charged, done_before;   /* bytes due for what was claimed in this cycle; tri_marker_done before it */
 } now TRI_OWN_DATA = {.percent = 100, .page_ns = FIRST_PAGE_NS};
 
 static size_t live_now(void) {
@@ -127,11 +132,17 @@ static void set_assist_ratio(void) {
   size_t live = live_now(), goal = now.history.goal;
   size_t room = goal > live + TRI_MIB ? goal - live : TRI_MIB, work = now.marked + now.marked / 8 + TRI_MIB;
   atomic_store_explicit(&now.assist_ratio, work * 1024 / room, memory_order_relaxed);
+  atomic_store_explicit(&now.charged, 0, memory_order_relaxed);
+  atomic_store_explicit(&now.done_before, tri_marker_done(), memory_order_relaxed);
 }
 
+/* What is due for the bytes claimed is first taken from what markers have done that nobody was charged for (the credit
+ * of runtime/mgcmark.go: gcAssistAlloc). */
 void tri_collection_assist(size_t claimed) {
-  size_t ratio = atomic_load_explicit(&now.assist_ratio, memory_order_relaxed);
-  (void)tri_mark_assist(claimed / 1024 * ratio, ASSIST_NS);
+  size_t ratio = atomic_load_explicit(&now.assist_ratio, memory_order_relaxed), due = claimed / 1024 * ratio;
+  size_t charged = atomic_fetch_add_explicit(&now.charged, due, memory_order_relaxed) + due;
+  size_t done = tri_marker_done() - atomic_load_explicit(&now.done_before, memory_order_relaxed);
+  if (charged > done) (void)tri_mark_assist(tri_min(due, charged - done), ASSIST_NS);
 }
 
 bool tri_collection_assist_fully(void) { return tri_mark_assist(SIZE_MAX, FULL_ASSIST_NS) != 0; }
@@ -187,11 +198,31 @@ static void take_figures(tri_root_list roots) {
   report->data_bytes = roots.data_bytes;
 }
 
+static void check_stopped(tri_root_list roots) {
+  if (now.check) tri_check_run(roots, NULL);
+}
+
 /* All roots once more: the list that a round goes by has only the dirty part of static data. */
-static void check(void) {
+static void check_round(tri_root_list roots) {
   if (!now.check) return;
+  tri_check_read read = {.data = roots};
+  read.heap = tri_watch_dirty(&read.heap_count);
+  if (roots.count > now.copied_room) {
+    now.copied_room = 2 * roots.count;
+    now.copied = tri_meta_alloc(TRI_META_OTHER, now.copied_room * sizeof *now.copied);
+    if (!now.copied) tri_fatal("check: no memory for %zu roots", roots.count);
+  }
+  for (size_t i = 0; i < roots.count; i++) now.copied[i] = roots.roots[i];
+  read.data.roots = now.copied;
   tri_roots_clear();
-  if (tri_roots_add_all_data() && tri_roots_add_threads()) tri_check_run(tri_roots_list());
+  if (tri_roots_add_all_data() && tri_roots_add_threads()) tri_check_run(tri_roots_list(), &read);
+}
+
+static void remember_for_check(void) {
+  if (!now.check) return;
+  each_cache(tri_cache_stop_begin);
+  tri_check_remember();
+  each_cache(tri_cache_stop_end);
 }
 
 static tri_collection_status finish(void) {
@@ -242,7 +273,7 @@ static tri_collection_status stop_and_mark(void) {
     tri_mark_set_jobs((tri_mark_jobs){.roots = roots.roots, .root_count = roots.count});
     (void)tri_mark_run(now.turn, tri_mark_help_for(now.marked + roots.data_bytes), 0);
     tri_mark_inject();
-    check();
+    check_stopped(roots);
     take_figures(roots);
     flip();
   }
@@ -275,8 +306,8 @@ static bool shade_roots(tri_root_list roots) {
   return done;
 }
 
-/* Whether the heap is so small that arming it, or letting go of it, is best done in a stop: each call then costs a
- * fraction, for no other processor has to be told. */
+/* Whether the heap is so small that arming it is best done in a stop: each call then costs a fraction, for no other
+ * processor has to be told. */
 static bool is_small(void) { return tri_page_heap_read().used_bytes <= SMALL_HEAP; }
 
 /* The first stop. */
@@ -287,6 +318,7 @@ static bool take_first_roots(bool arms) {
     return false;
   }
   each_cache(tri_cache_sweep);
+  remember_for_check();
   atomic_store_explicit(&tri_the_heap.marking, true, memory_order_relaxed);
   bool taken = gather_threads();
   taken = taken && shade_roots(tri_roots_list());
@@ -308,6 +340,7 @@ static tri_collection_status begin_concurrently(void) {
   tri_sweep_resume();
   if (!begun || !read_data()) return give_up();
   now.report.concurrent = true;
+  now.first_list = false;
   now.report.heap_before = live_now();
   now.report.stopping_cpu = tri_os_thread_cpu() - now.cpu_start;
   now.start = tri_os_now();
@@ -376,10 +409,9 @@ static bool mark_to_the_end(tri_root_list roots, uint64_t deadline) {
   bool done = tri_mark_run(now.turn, TRI_MARK_WITH_HELP, deadline);
   if (done) {
     tri_mark_inject();
-    check();
+    check_round(roots);
     take_figures(roots);
     now.report.heap_after = live_now();
-    if (is_small()) tri_watch_release_dead();
     flip();
   } else {
     each_cache(tri_cache_stop_end);
@@ -388,12 +420,16 @@ static bool mark_to_the_end(tri_root_list roots, uint64_t deadline) {
   return done;
 }
 
-/* What the stop leaves for the mark beside the program. */
-static bool leave_rest(tri_root_list roots, bool tried) {
-  if (tried) tri_watch_keep_last(tri_mark_dirty_left());
+/* What is listed is for the next mark beside the program. */
+static void list_dirty(void) {
   tri_mark_jobs jobs = {.roots = NULL};
   jobs.dirty = tri_watch_dirty(&jobs.dirty_count);
   tri_mark_set_jobs(jobs);
+}
+
+static bool leave_rest(tri_root_list roots, bool tried) {
+  if (tried) tri_watch_keep_last(tri_mark_dirty_left());
+  list_dirty();
   return shade_roots(roots);
 }
 
@@ -410,7 +446,7 @@ static round_result look(void) {
   if (!good) return (round_result){false, false};
   tri_root_list roots = tri_roots_list();
   uint64_t deadline = tri_os_now() + budget() + now.roots_ns;
-  bool try = fits(dirty, deadline);
+  bool try = fits(tri_watch_dirty_bytes(), deadline);
   if (try && mark_to_the_end(roots, deadline)) return (round_result){true, true};
   return (round_result){leave_rest(roots, try), false};
 }
@@ -419,7 +455,13 @@ tri_collection_status tri_collection_advance(void) {
   if (!tri_collection_is_marking()) return TRI_COLLECTION_NONE;
   now.turn = tri_mark_take_turn();
   tri_watch_keep_last(tri_mark_dirty_left());
+  bool much = !fits(tri_watch_look_at_new(), tri_os_now() + STOP_BUDGET_NS);
   if (!preclean_data()) return give_up();
+  if (much && now.report.rounds == 0 && !now.first_list) {
+    now.first_list = true;
+    list_dirty();
+    return TRI_COLLECTION_MARKING;
+  }
   tri_sweep_pause();
   uint64_t cpu = tri_os_thread_cpu();
   if (!stop_world()) {
@@ -432,7 +474,7 @@ tri_collection_status tri_collection_advance(void) {
   tri_sweep_resume();
   if (!result.good) return TRI_COLLECTION_FAILED;
   if (!result.done) return TRI_COLLECTION_MARKING;
-  if (!is_small()) tri_watch_release_dead();
+  tri_watch_release_dead();
   now.report.finishing = duration;
   now.report.finishing_cpu = tri_os_thread_cpu() - cpu;
   now.report.marking = tri_os_now() - now.start - duration;

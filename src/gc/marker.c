@@ -32,12 +32,14 @@ enum {
   ROOM = 64,        /* entries: what scanning an object by its page's info may push */
   BATCH = 256,      /* words held back while their mark bits are fetched; at least two objects' */
   SHARE_EVERY = 64, /* turns of the ring between looks at whether others wait; a power of two */
+  TELL_EVERY = 512, /* turns between reports of what is done; a multiple of that */
 };
 
 /* An entry of a work buffer is the start of a marked object that its page's info describes; or, with this bit, another
  * object, or the rest of a large one. User addresses end below 2^47. */
 #define ENTRY_OTHER (UINT64_C(1) << 63)
 
+static _Atomic(size_t) done TRI_OWN_DATA;     /* relaxed: a figure */
 static _Atomic(bool) overflowed TRI_OWN_DATA; /* the grey bitmap has bits; relaxed */
 
 /* ---- grey ---- */
@@ -385,6 +387,13 @@ static TRI_NOINLINE void take_other(tri_marker *marker, uintptr_t entry) {
     put_grey(entry);
 }
 
+static void tell(tri_marker *marker, size_t bytes) {
+  atomic_fetch_add_explicit(&done, bytes - marker->told, memory_order_relaxed);
+  marker->told = bytes;
+}
+
+size_t tri_marker_done(void) { return atomic_load_explicit(&done, memory_order_relaxed); }
+
 /* What a marker sees to from time to time: whether its time is up, whether others wait. True when the session is
  * over. */
 static TRI_NOINLINE bool look_up(tri_marker *marker) {
@@ -408,8 +417,9 @@ static void drain(tri_marker *marker, size_t most) {
       entry = *--top;
       if ((entry ^ last) >= NEAR) {
         entry = exchange(marker, entry);
-        if (tri_unlikely(marker->turn % SHARE_EVERY == 0) &&
-            (tri_work_is_wanted() || marker->deadline || bytes >= most)) {
+        bool looks = marker->turn % SHARE_EVERY == 0;
+        if (tri_unlikely(looks && marker->turn % TELL_EVERY == 0)) tell(marker, marker->bytes + bytes);
+        if (tri_unlikely(looks) && (tri_work_is_wanted() || marker->deadline || bytes >= most)) {
           if (entry) *top++ = entry; /* there is room: one was taken out */
           marker->top = top;
           bool leave = look_up(marker) || bytes >= most;
@@ -520,4 +530,5 @@ void tri_marker_end(tri_marker *marker) {
   buffer_close(marker);
   give(marker->buffer);
   if (marker->spare) give(marker->spare);
+  tell(marker, marker->bytes);
 }

@@ -24,10 +24,15 @@ typedef struct tri_marker {
   tri_work_buffer *buffer, *spare; /* the one worked on, and a full or empty one beside it */
   tri_view view;
   size_t bytes;      /* of the objects it has scanned, in slots */
+  size_t told;       /* of these, the part that tri_marker_done has heard of */
   uint64_t deadline; /* after which it ends the session; 0: none */
   unsigned turn;     /* of the ring: where the next entry goes in and the oldest comes out */
   uintptr_t ring[TRI_MARKER_RING];
 } tri_marker;
+
+/* Bytes that markers have scanned, all of them and ever: it lags behind by what the markers at work have not told yet.
+ * Relaxed. */
+size_t tri_marker_done(void);
 
 /* False when there is no memory for a buffer. */
 bool tri_marker_begin(tri_marker *marker, uint64_t deadline);

@@ -354,8 +354,9 @@ static void release_all(void) {
   tri_os_wake(&stop.sequence, INT32_MAX);
 }
 
-/* New threads can only be started by threads that still run. So when everything known has stopped and the system lists
- * nothing unknown, all have stopped. */
+/* New threads can only be started by threads that still run, or that are held in pthread_create: those wait for the end
+ * of the stop before they run the program's code (api/interpose_threads.c). So when everything known has stopped and
+ * the system lists nothing unknown, all have stopped. */
 static bool stop_everything(uint32_t sequence) {
   for (bool sure = false;;) {
     int asked = ask_all(sequence);

@@ -1,10 +1,10 @@
 /* watch.c - see watch.h.
  *
  * The whole reservation of the heap is watched from the start, so that what is committed later is, too, and remains one
- * mapping with what is there. Of it those pages are armed before a mark that belong to spans with pointers. Spans made
- * later are left alone as long as nothing in them is marked, for what a program allocates it writes at once, and every
- * first write to an armed page costs nearly a microsecond; a span found to have marks at a look is armed then, and all
- * of it is dirty that once. */
+ * mapping with what is there. Of it only those pages are armed that belong to spans in which something was marked: most
+ * of what a program allocates dies young, is written all over while it lives, and every first write to an armed page
+ * costs nearly a microsecond. A page that is not armed and found to have marks is armed then, and all of it is dirty
+ * that once. A page stays armed after the mark, unless nothing in it has lived; it is armed again before the next. */
 #include "gc/watch.h"
 
 #include <string.h>
@@ -29,8 +29,7 @@ static struct {
   const tri_dirty_provider *provider;
   tri_os_range *dirty;
   size_t count, capacity;
-  size_t found;     /* bytes, by the look under way */
-  size_t look_from; /* page */
+  size_t found; /* bytes, by the look under way */
   tri_region armed_region;
   uint64_t *armed;    /* a bit for each page of the heap: what is dirty there is known from the provider */
   bool data_refused;  /* the list of roots could not take a range */
@@ -51,6 +50,7 @@ const char *tri_watch_name(void) { return watch.provider->name; }
 
 bool tri_watch_after_fork(void) {
   watch.provider->after_fork();
+  if (watch.armed_region.committed) memset(watch.armed, 0, watch.armed_region.committed);
   watch.data_count = watch.count = 0;
   return watch.provider->watch(tri_the_arena.base, tri_the_arena.base + tri_the_arena.reserved);
 }
@@ -98,6 +98,12 @@ const tri_os_range *tri_watch_dirty(size_t *count) {
   return watch.dirty;
 }
 
+size_t tri_watch_dirty_bytes(void) {
+  size_t bytes = 0;
+  for (size_t i = 0; i < watch.count; i++) bytes += watch.dirty[i].high - watch.dirty[i].low;
+  return bytes;
+}
+
 void tri_watch_keep_last(size_t count) {
   if (count && count != watch.count)
     memmove(watch.dirty, watch.dirty + watch.count - count, count * sizeof *watch.dirty);
@@ -138,13 +144,14 @@ static bool arm_pages(size_t first, size_t end) {
   return watch.provider->process_wide || watch.provider->arm(tri_arena_address(first), tri_arena_address(end));
 }
 
-/* Before a mark: what is in use. The rest is armed when it has come into use and is marked, if ever. */
+static bool was_armed_and_is_used(size_t page) { return is_armed(page) && is_scanned(page); }
+
+/* Before a mark: of what is in use, what had marks before. The rest is armed when it is found to be marked, if ever. */
 bool tri_watch_arm_heap(void) {
   size_t chunk_first, chunk_end = 0, first, end;
   if (!extend_armed()) return false;
-  memset(watch.armed, 0, watch.armed_region.committed);
   while (tri_page_heap_next_scanned(chunk_end, &chunk_first, &chunk_end))
-    for (size_t page = chunk_first; next_run(&page, chunk_end, is_scanned, &first, &end);)
+    for (size_t page = chunk_first; next_run(&page, chunk_end, was_armed_and_is_used, &first, &end);)
       if (!arm_pages(first, end)) return false;
   return !watch.provider->process_wide || watch.provider->arm(0, 0);
 }
@@ -156,38 +163,46 @@ static bool has_marks(const tri_span *span) {
   return false;
 }
 
-/* A page that has come into use since the mark began, and holds what is marked. */
+/* A page that is not armed, and belongs to a span that holds what is marked. */
 static bool is_newly_marked(size_t page) {
   if (is_armed(page) || !is_scanned(page)) return false;
   const tri_span *span = tri_span_of(tri_arena_address(page));
   return span && has_marks(span);
 }
 
-static void look_at_new(size_t limit) {
-  size_t first, end, page = watch.look_from;
+static void look_at_new(size_t from, size_t limit) {
+  size_t first, end, page = from;
   while (next_run(&page, limit, is_newly_marked, &first, &end)) {
     (void)arm_pages(first, end);
     add_dirty(NULL, (tri_os_range){tri_arena_address(first), tri_arena_address(end)});
   }
 }
 
-static void look_at_armed(size_t limit) {
-  size_t first, end, page = watch.look_from;
+static void look_at_armed(size_t from, size_t limit) {
+  size_t first, end, page = from;
   while (next_run(&page, limit, is_armed, &first, &end))
     (void)watch.provider->harvest(tri_arena_address(first), tri_arena_address(end), !watch.provider->process_wide,
                                   add_dirty, NULL);
 }
 
+size_t tri_watch_look_at_new(void) {
+  size_t first, end = 0;
+  watch.found = 0;
+  if (!extend_armed()) return 0;
+  while (tri_page_heap_next_scanned(end, &first, &end)) look_at_new(first, end);
+  return watch.found;
+}
+
 size_t tri_watch_look_at_heap(void) {
-  size_t end = 0;
+  size_t first, end = 0;
   watch.found = 0;
   if (!extend_armed()) {
     give_up_list(); /* nothing is armed again: what is dirty stays so for the next look */
     return watch.found;
   }
-  while (tri_page_heap_next_scanned(end, &watch.look_from, &end)) {
-    look_at_armed(end);
-    look_at_new(end);
+  while (tri_page_heap_next_scanned(end, &first, &end)) {
+    look_at_armed(first, end);
+    look_at_new(first, end);
   }
   return watch.found;
 }
@@ -205,11 +220,13 @@ static bool is_dead(size_t page) {
 
 void tri_watch_release_dead(void) {
   size_t limit, end = 0, first, run_end, page;
-  if (!watch.provider->disarm) return;
   while (tri_page_heap_next_scanned(end, &page, &limit)) {
-    while (next_run(&page, limit, is_dead, &first, &run_end))
-      if (run_end - first >= WORTH_RELEASE)
+    while (next_run(&page, limit, is_dead, &first, &run_end)) {
+      if (watch.provider->disarm && run_end - first >= WORTH_RELEASE)
         watch.provider->disarm(tri_arena_address(first), tri_arena_address(run_end));
+      for (size_t at = first; at < run_end; at++)
+        if (is_dead(at)) watch.armed[at / 64] &= ~(UINT64_C(1) << (at % 64));
+    }
     end = limit;
   }
 }

@@ -22,8 +22,12 @@ bool tri_watch_arm_heap(void);
 
 /* ---- the heap ---- */
 
-/* Adds what of the heap is dirty to the list, and arms it again. No marker is at work and the world is stopped. Returns
- * the bytes found. */
+/* Arms what holds marks and is not armed yet, and adds it to the list. No marker is at work. The program may run, but
+ * what it calls for is then better done here than in the stop. */
+size_t tri_watch_look_at_new(void);
+
+/* Adds what of the heap is dirty to the list, and arms it again; what is new, too. No marker is at work and the world
+ * is stopped. Returns the bytes found. */
 size_t tri_watch_look_at_heap(void);
 
 /* At the end of a mark, before anything is swept: what is armed and holds nothing that lives is let go where it comes
@@ -35,6 +39,8 @@ size_t tri_watch_table_bytes(void);
 
 /* The list, in pieces for markers to share. */
 const tri_os_range *tri_watch_dirty(size_t *count);
+
+size_t tri_watch_dirty_bytes(void);
 
 /* Leaves only the last ones of the list, so many, in it. */
 void tri_watch_keep_last(size_t count);

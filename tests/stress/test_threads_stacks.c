@@ -160,7 +160,7 @@ static void run_check_of_a_frame(void *distance) {
   words[0] = (uintptr_t)tri_alloc(64);
   tri_root root = {.low = (uintptr_t)words, .high = (uintptr_t)(words + 1), .kind = TRI_ROOT_REGISTERED};
   tri_thread_self()->sp = root.low + *(size_t *)distance;
-  tri_check_run((tri_root_list){.roots = &root, .count = 1});
+  tri_check_run((tri_root_list){.roots = &root, .count = 1}, NULL);
 }
 
 static void test_the_check_leaves_own_frames_out(void **state) {

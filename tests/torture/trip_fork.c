@@ -1,10 +1,10 @@
 /* trip_fork.c - trips into a child process: the child looks at what its thread has in hand, works on, collects, and
  * ends; the parent goes on with what it had.
  *
- * A child that was forked while another thread was loading a library may be unable to collect (docs/limits.md). So half
- * of the forks keep the loader free meanwhile, and of their children a finished collection is demanded. Some forks are
- * bare ones, of which the library hears nothing: locks of its may be held there for ever, so their children look at
- * everything, and end. */
+ * A child that was forked while another thread was loading a library is unable to collect (docs/limits.md). So forks
+ * keep the loader free meanwhile, and of their children a finished collection is demanded. Some forks are bare ones, of
+ * which the library hears nothing: locks of its may be held there for ever, so their children look at everything, and
+ * end. */
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
@@ -27,13 +27,12 @@ static uint32_t count_collections(void) {
   return stats.NumGC;
 }
 
-typedef enum fork_kind { FORK, FORK_WITH_LOADER, FORK_BARE } fork_kind;
+typedef enum fork_kind { FORK_WITH_LOADER, FORK_BARE } fork_kind;
 
-static void collect_in_child(fork_kind kind) {
+static void collect_in_child(void) {
   uint32_t before = count_collections();
   tri_gc();
-  if (kind == FORK_WITH_LOADER && count_collections() == before)
-    report_text("tri_gc did not collect in a forked child");
+  if (count_collections() == before) report_text("tri_gc did not collect in a forked child");
 }
 
 /* In the frame of the fork the child finds the pointer that its parent has there. */
@@ -41,12 +40,12 @@ static _Noreturn void run_child(actor *a, void *volatile *home, void *volatile *
   a->is_child = true;
   (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
   (void)alarm(CHILD_PATIENCE);
-  if (kind != FORK_BARE) collect_in_child(kind);
+  if (kind != FORK_BARE) collect_in_child();
   torture_move(held, home);
   actor_check_all(a);
   if (kind == FORK_BARE) _exit(0);
   actor_run(a, CHILD_STEPS);
-  collect_in_child(kind);
+  collect_in_child();
   actor_check_all(a);
   _exit(0);
 }
@@ -62,7 +61,6 @@ static void await_child(actor *a) {
 
 static pid_t fork_by(fork_kind kind) {
   if (kind == FORK_BARE) return _Fork();
-  if (kind == FORK) return fork();
   trip_library_hold();
   pid_t child = fork();
   if (child) trip_library_release();
@@ -71,8 +69,7 @@ static pid_t fork_by(fork_kind kind) {
 
 void trip_fork(actor *a, void *volatile *home) {
   void *volatile held;
-  size_t chance = random_below(&a->random, 8);
-  fork_kind kind = chance == 0 ? FORK_BARE : chance < 4 ? FORK : FORK_WITH_LOADER;
+  fork_kind kind = random_below(&a->random, 8) == 0 ? FORK_BARE : FORK_WITH_LOADER;
   torture_move(home, &held);
   pid_t child = fork_by(kind);
   if (child == 0) run_child(a, home, &held, kind);
