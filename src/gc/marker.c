@@ -48,6 +48,7 @@ static _Atomic(bool) overflowed TRI_OWN_DATA; /* the grey bitmap has bits; relax
 static void put_grey(uintptr_t start) {
   size_t granule = (start - tri_the_arena.base) >> TRI_GRANULE_SHIFT;
   atomic_fetch_or_explicit(&tri_the_arena.grey[granule / 64], 1ull << (granule % 64), memory_order_relaxed);
+  atomic_store_explicit(&tri_the_arena.grey_used, true, memory_order_relaxed);
   atomic_store_explicit(&overflowed, true, memory_order_relaxed);
 }
 

@@ -124,6 +124,14 @@ static bool extend_armed(void) {
   return tri_region_extend(&watch.armed_region, words * sizeof *watch.armed);
 }
 
+/* A run of chunks to look at, as far as there is room for its pages: the heap may grow while the program runs. What is
+ * beyond is not armed. */
+static bool next_chunks(size_t page, size_t *first, size_t *end) {
+  bool found = tri_page_heap_next_scanned(page, first, end);
+  *end = tri_min(*end, watch.armed_region.committed * 8);
+  return found && *first < *end;
+}
+
 static bool is_scanned(size_t page) {
   uint32_t kind = tri_arena_kind(page);
   return (kind & TRI_KIND_IN_USE) && !(kind & TRI_KIND_NOSCAN);
@@ -150,7 +158,7 @@ static bool was_armed_and_is_used(size_t page) { return is_armed(page) && is_sca
 bool tri_watch_arm_heap(void) {
   size_t chunk_first, chunk_end = 0, first, end;
   if (!extend_armed()) return false;
-  while (tri_page_heap_next_scanned(chunk_end, &chunk_first, &chunk_end))
+  while (next_chunks(chunk_end, &chunk_first, &chunk_end))
     for (size_t page = chunk_first; next_run(&page, chunk_end, was_armed_and_is_used, &first, &end);)
       if (!arm_pages(first, end)) return false;
   return !watch.provider->process_wide || watch.provider->arm(0, 0);
@@ -189,7 +197,7 @@ size_t tri_watch_look_at_new(void) {
   size_t first, end = 0;
   watch.found = 0;
   if (!extend_armed()) return 0;
-  while (tri_page_heap_next_scanned(end, &first, &end)) look_at_new(first, end);
+  while (next_chunks(end, &first, &end)) look_at_new(first, end);
   return watch.found;
 }
 
@@ -200,7 +208,7 @@ size_t tri_watch_look_at_heap(void) {
     give_up_list(); /* nothing is armed again: what is dirty stays so for the next look */
     return watch.found;
   }
-  while (tri_page_heap_next_scanned(end, &first, &end)) {
+  while (next_chunks(end, &first, &end)) {
     look_at_armed(first, end);
     look_at_new(first, end);
   }
@@ -220,7 +228,7 @@ static bool is_dead(size_t page) {
 
 void tri_watch_release_dead(void) {
   size_t limit, end = 0, first, run_end, page;
-  while (tri_page_heap_next_scanned(end, &page, &limit)) {
+  while (next_chunks(end, &page, &limit)) {
     while (next_run(&page, limit, is_dead, &first, &run_end)) {
       if (watch.provider->disarm && run_end - first >= WORTH_RELEASE)
         watch.provider->disarm(tri_arena_address(first), tri_arena_address(run_end));

@@ -71,6 +71,7 @@ bool tri_arena_grow(size_t count, bool *huge) {
 
 size_t tri_arena_table_bytes(void) {
   const tri_arena *arena = &tri_the_arena;
-  return arena->bits_region.committed + arena->grey_region.committed + arena->info_region.committed +
+  bool grey = atomic_load_explicit(&arena->grey_used, memory_order_relaxed);
+  return arena->bits_region.committed + (grey ? arena->grey_region.committed : 0) + arena->info_region.committed +
          arena->spans_region.committed;
 }

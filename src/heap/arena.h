@@ -40,6 +40,7 @@ typedef struct tri_arena {
   _Atomic(size_t) used;
   tri_bits *bits;
   _Atomic(uint64_t) *grey;
+  _Atomic(bool) grey_used; /* ever: relaxed, a figure */
   tri_page_info *info;
   _Atomic(tri_span *) *spans;
   size_t reserved;
@@ -56,7 +57,7 @@ bool tri_arena_init(size_t size);
 /* Commits count more chunks and their tables. Caller holds the page heap's lock. */
 bool tri_arena_grow(size_t count, bool *huge);
 
-/* Bytes of tables committed: part of GCSys. */
+/* Bytes of tables committed: part of GCSys. Without grey as long as nothing was written there. */
 size_t tri_arena_table_bytes(void);
 
 /* ---- page kinds ---- */
