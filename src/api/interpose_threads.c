@@ -149,9 +149,11 @@ TRI_INTERPOSED int pthread_create(pthread_t *thread, const pthread_attr_t *attri
   return error;
 }
 
-/* The creator blocks every signal, has a name of its own, and does not join. */
+/* The creator blocks every signal, has a name of its own, and does not join. A stop may have found this thread and wait
+ * for its answer, so the stop signal is let through first. */
 static void *start_notified(void *raw) {
   tri_handoff *handoff __attribute__((cleanup(depart))) = raw;
+  tri_stop_unblock();
   wait_for_end_of_stop();
   void (*run)(union sigval) = handoff->run.notified;
   sigset_t none;
