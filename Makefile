@@ -10,7 +10,7 @@ MINUTES ?= 10
 generator = $(if $(wildcard build/$(1)/CMakeCache.txt),,$(if $(shell command -v ninja),-G Ninja))
 configure = $(CMAKE) --preset $(1) $(call generator,$(1)) $(2) $(CMAKE_OPTIONS)
 
-.PHONY: all demo check torture bench install format clean help
+.PHONY: all demo check torture bench performance install format clean help
 .NOTPARALLEL:
 
 all:
@@ -40,6 +40,9 @@ bench:
 	$(CMAKE) --build build/release -j $(JOBS)
 	python3 bench/run.py --build-dir build/release $(BENCH_OPTIONS)
 
+performance: bench
+	python3 bench/plots.py build/release/bench/results.json
+
 # DESTDIR is honoured.
 install:
 	$(call configure,release,-DCMAKE_INSTALL_PREFIX=$(PREFIX))
@@ -58,7 +61,8 @@ help:
 	@echo "make check      build with assertions and run all tests"
 	@echo "make torture    move the only pointers to objects about while collecting, for MINUTES=$(MINUTES) in all"
 	@echo "make bench      measure against bdwgc and malloc (BENCH_OPTIONS=... for bench/run.py)"
+	@echo "make performance  make bench, and docs/performance.md with its charts from what it measured"
 	@echo "make install    install below PREFIX=$(PREFIX); DESTDIR is honoured"
 	@echo "make format     lay the sources out with clang-format 14"
 	@echo "make clean      remove build/"
-	@echo "demo, check and bench install what they need through apt, saying what and why"
+	@echo "demo, check, bench and performance install what they need through apt, saying what and why"

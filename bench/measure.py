@@ -18,6 +18,10 @@ SETTINGS = re.compile(
     r"^(GC_|TRICOLOR|MALLOC_|MIMALLOC_|(GLIBC_TUNABLES|LD_PRELOAD|GOGC|GOMEMLIMIT|GODEBUG|GOMAXPROCS|GOTRACEBACK)$)")
 
 
+# What of a report is no number; the last three are lists, which plots.py reads.
+WORDS = ("check", "version", "allocator", "kind", "mode", "peer", "workload", "ops_ns", "windows", "stops_us")
+
+
 # ---- One run -------------------------------------------------------------------------------------------------------
 
 
@@ -40,7 +44,7 @@ def parse_report(text):
     figures = {}
     for pair in lines[-1].split()[1:]:
         key, _, value = pair.partition("=")
-        if key in ("check", "version", "allocator", "kind", "mode", "peer", "workload"):
+        if key in WORDS:
             figures[key] = value
             continue
         try:

@@ -73,6 +73,7 @@ def to_json(args, facts, found, missing, results, records):
     return {
         "quick": args.quick,
         "machine": facts,
+        "doubts": list(doubts(args.build_dir, facts)),
         "versions": peer_versions(results, found),
         "missing": missing,
         "workloads": {

@@ -11,10 +11,15 @@ import pathlib
 import sys
 import tempfile
 import unittest
+import xml.etree.ElementTree
 
 import bars
+import charts
 import measure
+import measured
+import page
 import peers
+import plots
 import run
 import workloads
 
@@ -228,6 +233,95 @@ class Whole(Scripts):
         with self.assertRaises(SystemExit), contextlib.redirect_stderr(io.StringIO()) as err:
             run.main(["--only", "nothing"])
         self.assertIn("binary-trees-16", err.getvalue())
+
+
+LATENCY_LINE = (LINE + " gc_cpu_ms=1 stops=3 longest_stop_us=30 stop_p99_us=30 stops_us=8.0:2,30.0:1 p50_us=1 p99_us=2 "
+                "p999_us=3 p9999_us=4 max_us={worst} ops_ns=1000:900,2000:99,{worst}000:1 windows={windows}")
+
+
+class Page(Scripts):
+    """What plots.py makes of results."""
+
+    def setUp(self):
+        super().setUp()
+        self.page = self.build / "performance.md"
+        self.page.write_text(plots.PAGE.read_text())
+
+    def latency(self, peer, worst, windows, check=5):
+        self.programs(peer, f"echo '{LATENCY_LINE.format(check=check, ms=1000, worst=worst, windows=windows)}'")
+
+    def plot(self, *only):
+        self.main("--only", ",".join(only), "--runs", "1", "--quick", "--peers", "bdwgc")
+        with contextlib.redirect_stdout(io.StringIO()):
+            plots.main([str(self.build / "bench.json"), "--page", str(self.page)])
+        return self.page.read_text(), sorted(chart.name for chart in (self.build / "performance").iterdir())
+
+    def test_the_page_has_a_place_for_every_part_and_without_results_none_is_measured(self):
+        with contextlib.redirect_stdout(io.StringIO()):
+            plots.main(["--page", str(self.page)])
+        blocks = page.MARKED.findall(self.page.read_text())
+        self.assertEqual(self.page.read_text().count(page.NOT_MEASURED), len(blocks))
+        self.assertEqual(list((self.build / "performance").iterdir()), [])
+
+    def test_a_place_without_a_part_is_refused(self):
+        with self.assertRaisesRegex(ValueError, "places for .*other"):
+            page.fill("<!-- results: other -->\n<!-- /results -->", {"machine": "x"})
+
+    def test_figures_and_charts_are_those_of_the_results(self):
+        self.latency("tricolor", 77, "10i,40o,44o win_median=40 win_inside=10 win_outside=44 win_share=0.2273")
+        self.latency("bdwgc", 8800, "40,40 win_median=40")
+        text, found = self.plot("churn")
+        self.assertRegex(text, r"(?m)^\| churn \| tricolor \| 1\.00 .* \| 77\.0 \| 1\.00 \|")
+        self.assertRegex(text, r"(?m)^\|  \| bdwgc \| 1\.00 .* \| 8,800 \|")
+        self.assertRegex(text, r"(?m)^\| churn \| tricolor \| 40 .* \| 10 \| 44 \| 0\.227 \|")
+        self.assertIn("A quick run", text)
+        self.assertEqual(found, ["latency-churn.svg", "stops-churn.svg", "windows-churn.svg", "windows.svg"])
+        for chart in found:
+            root = xml.etree.ElementTree.parse(self.build / "performance" / chart).getroot()
+            self.assertIn("tricolor", "".join(root.itertext()), chart)
+            self.assertIn(f"(performance/{chart})", text)
+
+    def test_charts_of_older_results_are_taken_away(self):
+        self.latency("tricolor", 77, "40o")
+        self.assertIn("latency-hide.svg", self.plot("hide")[1])
+        self.assertEqual(self.plot("deep")[1], [])
+
+    def test_a_workload_whose_checks_differ_is_named_and_left_out(self):
+        self.latency("tricolor", 77, "40o")
+        self.latency("bdwgc", 88, "40o", check=6)
+        text, found = self.plot("hide")
+        self.assertIn("hide: the programs did not do the same work", text)
+        self.assertEqual(found, [])
+        self.assertNotIn("| hide | tricolor", text)
+
+    def test_the_last_file_counts(self):
+        def record(ms):
+            run_ = {"tricolor": [{"ms": ms}]}
+            return {"bars": [], "quick": False,
+                    "workloads": {"w": {"runs": run_, "checks_agree": True, "failed": {}, "cut": ""}}}
+
+        results = measured.Results([record(1), record(2)])
+        self.assertEqual(results.median("w", results.entrant("w", "tricolor"), "ms"), 2)
+
+
+class Charts(unittest.TestCase):
+    def test_the_longest_of_1000_lies_at_three_nines(self):
+        points = plots.tail_points([(1000.0, 900), (2000.0, 99), (5000.0, 1)], 1e-3)
+        self.assertEqual([y for _, y in points], [1, 1, 2, 2, 5, 5])
+        for place, want in zip([x for x, _ in points], [0, 1, 1, 3, 3, 3]):
+            self.assertAlmostEqual(place, want)
+
+    def test_windows_keep_their_marks(self):
+        self.assertEqual(measured.parse_windows("0i,12o,7"), [(0, "i"), (12, "o"), (7, "")])
+
+    def test_axes_hold_all_values(self):
+        for high in (0.3, 1, 7, 8.1, 99, 12345):
+            axis = charts.linear_axis("", high)
+            self.assertTrue(high <= axis.high and 2 <= len(axis.ticks) <= 9, high)
+        axis = charts.log_axis("", [0.4, 31000], charts.duration)
+        self.assertEqual((axis.low, axis.high), (0.1, 1e5))
+        self.assertEqual([text for _, text in axis.ticks],
+                         ["100 ns", "1 µs", "10 µs", "100 µs", "1 ms", "10 ms", "100 ms"])
 
 
 if __name__ == "__main__":

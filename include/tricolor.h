@@ -384,12 +384,18 @@ typedef struct tri_stopstats {
   const char *gear;              /* how collections run: "page", beside the program, or "none", in one stop each */
   uint64_t cycles_begun;         /* collections; of them so many ended: NumGC of tri_memstats */
   uint64_t concurrent;           /* of those ended: that marked beside the program */
+  uint64_t young;                /* of those ended: that took old objects to live and looked at young ones only */
   uint64_t rounds;               /* looks at what the program had written meanwhile, in a stop each */
   uint64_t abandoned;            /* of these: given up as the last stop, for it would have taken too long */
   uint64_t assist_ns; /* time that threads of the program spent marking, or waiting to, for their allocations */
 } tri_stopstats;
 /* Fills *stats. Stops nobody; microseconds. */
 TRI_API void tri_read_stopstats(tri_stopstats *stats);
+
+/* How many collections have begun, and how many of them are over, finished or given up: the same number while none is
+ * under way. Waits for nobody and does not start the heap; nanoseconds, so that a program may ask at each of its
+ * operations. (Go: runtime/metrics, /gc/cycles/total:gc-cycles, has those that are over) */
+TRI_API void tri_read_cycles(uint64_t *begun, uint64_t *over);
 
 /* ---- What the macros expand to; not for use -----------------------------------------------------------------------*/
 

@@ -38,14 +38,16 @@
 
 #define BENCH_NOINLINE __attribute__((noinline))
 
+enum { BENCH_STOP_CLASSES = 40, BENCH_STOPS_TEXT_MAX = 2048 };
+
 /* What the peer knows about its own collections; zero where there are none. */
 typedef struct bench_gc_figures {
   uint64_t collections;
   uint64_t stops;
   uint64_t longest_stop_ns;
   uint64_t total_stop_ns;
-  uint64_t stop_p99_ns; /* 99 of 100 stops were no longer: the upper edge of a bucket that doubles in width */
-  uint64_t cpu_ns;      /* processor time of the collector, as the peer counts it */
+  uint64_t stop_classes[BENCH_STOP_CLASSES]; /* [i]: stops of up to 2^i microseconds, and over half of that */
+  uint64_t cpu_ns;                           /* processor time of the collector, as the peer counts it */
 } bench_gc_figures;
 
 /* Nanoseconds on the monotonic clock. */
@@ -63,17 +65,33 @@ static inline unsigned bench_processors(void) {
   return sched_getaffinity(0, sizeof(set), &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
 }
 
-/* What 99 of 100 stops did not exceed; counts[i] of them took up to 2^i microseconds. */
-static inline uint64_t bench_stop_p99_ns(const uint64_t *counts, size_t classes, uint64_t longest_ns) {
+/* The longest that a stop of class i was: the class's upper edge, or the longest of all. */
+static inline uint64_t bench_stop_edge_ns(const bench_gc_figures *gc, size_t i) {
+  uint64_t edge_ns = UINT64_C(1000) << i;
+  return edge_ns < gc->longest_stop_ns ? edge_ns : gc->longest_stop_ns;
+}
+
+/* What 99 of 100 stops did not exceed, as near as classes that double in width tell. */
+static inline uint64_t bench_stop_p99_ns(const bench_gc_figures *gc) {
   uint64_t all = 0;
-  for (size_t i = 0; i < classes; i++) all += counts[i];
+  for (size_t i = 0; i < BENCH_STOP_CLASSES; i++) all += gc->stop_classes[i];
   uint64_t seen = 0;
-  for (size_t i = 0; i + 1 < classes; i++) {
-    seen += counts[i];
-    uint64_t edge_ns = UINT64_C(1000) << i;
-    if (seen * 100 >= all * 99) return edge_ns < longest_ns ? edge_ns : longest_ns;
+  for (size_t i = 0; i < BENCH_STOP_CLASSES; i++) {
+    seen += gc->stop_classes[i];
+    if (seen * 100 >= all * 99) return bench_stop_edge_ns(gc, i);
   }
-  return longest_ns;
+  return gc->longest_stop_ns;
+}
+
+/* All stops: "EDGE:COUNT,...", where so many took up to EDGE microseconds, and longer than the edge before. */
+static inline const char *bench_stops_text(const bench_gc_figures *gc) {
+  static char text[BENCH_STOPS_TEXT_MAX];
+  size_t used = 0;
+  for (size_t i = 0; i < BENCH_STOP_CLASSES; i++)
+    if (gc->stop_classes[i] != 0)
+      used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%.1f:%" PRIu64, used > 0 ? "," : "",
+                               (double)bench_stop_edge_ns(gc, i) / 1e3, gc->stop_classes[i]);
+  return text;
 }
 
 /* ---- The peers ------------------------------------------------------------------------------------------------------
@@ -92,8 +110,8 @@ static inline uint64_t bench_stop_p99_ns(const uint64_t *counts, size_t classes,
  * BENCH_COLLECTS                  1 where bench_collect does something
  * bench_collect()                 a whole collection, as far as the peer goes with it before it returns
  * bench_collect_never()           no collections from now on
- * BENCH_TELLS_CYCLES              1 where bench_cycles says how many collections were begun and how many ended: so
- *                                 latency.h knows whether one was on at any time
+ * BENCH_TELLS_CYCLES              1 where bench_cycles says how many collections were begun and how many ended, without
+ *                                 waiting: so latency.h knows whether one was on at any time
  */
 static inline void bench_keep(const void *p) { __asm__ volatile("" : : "r"(p) : "memory"); }
 
@@ -113,8 +131,8 @@ static inline void bench_keep(const void *p) { __asm__ volatile("" : : "r"(p) : 
 #define bench_drop(p) ((void)(p))
 #define bench_collect() tri_gc()
 #define bench_collect_never() ((void)tri_set_gc_percent(-1))
-/* The public figures say when a collection ended, and not that one has begun. */
-#define BENCH_TELLS_CYCLES 0
+#define BENCH_TELLS_CYCLES 1
+#define bench_cycles(begun, ended) tri_read_cycles(begun, ended)
 
 /* When the heap was started, nanoseconds since 1970, as LastGC is. */
 static uint64_t bench_tricolor_started;
@@ -137,14 +155,16 @@ static inline bench_gc_figures bench_peer_figures(void) {
   tri_read_stopstats(&stops);
   /* GCCPUFraction is of what all processors had from the start to the end of the last collection. */
   double available = mem.NumGC == 0 ? 0 : (double)(mem.LastGC - bench_tricolor_started) * bench_processors();
-  return (bench_gc_figures){
+  bench_gc_figures figures = {
       .collections = mem.NumGC,
       .stops = stops.count,
       .longest_stop_ns = stops.longest_ns,
       .total_stop_ns = stops.total_ns,
-      .stop_p99_ns = bench_stop_p99_ns(stops.counts, TRI_STOP_BUCKETS, stops.longest_ns),
       .cpu_ns = (uint64_t)(mem.GCCPUFraction * available),
   };
+  _Static_assert(TRI_STOP_BUCKETS <= (int)BENCH_STOP_CLASSES, "all of the library's classes are kept");
+  memcpy(figures.stop_classes, stops.counts, sizeof(stops.counts));
+  return figures;
 }
 
 #elif defined(BENCH_BDWGC)
@@ -179,15 +199,13 @@ static inline bench_gc_figures bench_peer_figures(void) {
 #define BENCH_TELLS_CYCLES 1
 
 /* bdwgc keeps no figures of its stops, but says when each begins and ends. The callback runs under its lock. */
-enum { BENCH_BDWGC_CLASSES = 40 };
 static bench_gc_figures bench_bdwgc;
-static uint64_t bench_bdwgc_classes[BENCH_BDWGC_CLASSES]; /* [i]: stops of up to 2^i microseconds */
 static uint64_t bench_bdwgc_begun, bench_bdwgc_ended;
 
 static inline void bench_bdwgc_stopped(uint64_t length) {
   size_t i = 0;
-  while (i + 1 < BENCH_BDWGC_CLASSES && length > (UINT64_C(1000) << i)) i++;
-  bench_bdwgc_classes[i]++;
+  while (i + 1 < BENCH_STOP_CLASSES && length > (UINT64_C(1000) << i)) i++;
+  bench_bdwgc.stop_classes[i]++;
   bench_bdwgc.stops++;
   bench_bdwgc.total_stop_ns += length;
   if (length > bench_bdwgc.longest_stop_ns) bench_bdwgc.longest_stop_ns = length;
@@ -219,7 +237,6 @@ static inline void bench_peer_version(char *to, size_t size) {
 static inline bench_gc_figures bench_peer_figures(void) {
   bench_gc_figures figures = bench_bdwgc;
   figures.collections = GC_get_gc_no();
-  figures.stop_p99_ns = bench_stop_p99_ns(bench_bdwgc_classes, BENCH_BDWGC_CLASSES, figures.longest_stop_ns);
   figures.cpu_ns = figures.total_stop_ns * bench_processors(); /* as Go counts stops: all processors are taken */
   return figures;
 }
@@ -364,10 +381,10 @@ __attribute__((format(printf, 2, 3))) static inline void bench_report(const char
   bench_peer_version(version, sizeof(version));
   const bench_gc_figures *gc = &bench_final.gc;
   printf("bench workload=%s peer=%s version=%s allocator=%s peak_kib=%" PRIu64 " collections=%" PRIu64 " stops=%" PRIu64
-         " longest_stop_us=%.1f total_stop_us=%.1f stop_p99_us=%.1f gc_cpu_ms=%.3f ",
+         " longest_stop_us=%.1f total_stop_us=%.1f stop_p99_us=%.1f stops_us=%s gc_cpu_ms=%.3f ",
          workload, BENCH_PEER, version, bench_allocator(), bench_final.peak_kib, gc->collections, gc->stops,
-         (double)gc->longest_stop_ns / 1e3, (double)gc->total_stop_ns / 1e3, (double)gc->stop_p99_ns / 1e3,
-         (double)gc->cpu_ns / 1e6);
+         (double)gc->longest_stop_ns / 1e3, (double)gc->total_stop_ns / 1e3, (double)bench_stop_p99_ns(gc) / 1e3,
+         bench_stops_text(gc), (double)gc->cpu_ns / 1e6);
   va_list arguments;
   va_start(arguments, format);
   (void)vprintf(format, arguments);

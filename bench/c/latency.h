@@ -17,7 +17,8 @@ enum {
   LATENCY_BUCKETS = (64 - LATENCY_PART_BITS + 1) << LATENCY_PART_BITS,
   LATENCY_WINDOW_NS = 10 * 1000 * 1000,
   LATENCY_WINDOWS = 60 * 1000, /* ten minutes, which is as long as run.py waits */
-  LATENCY_TEXT_MAX = 512
+  LATENCY_TOLD_BITS = 3,       /* the histogram that is printed divides each power of two into 8 parts */
+  LATENCY_TEXT_MAX = 2 << 20   /* more than all windows and buckets need */
 };
 
 typedef struct bench_latency {
@@ -128,25 +129,68 @@ static inline size_t latency_sort_windows(const bench_latency *l, latency_choice
   return count;
 }
 
-/* Writes the key=value figures of all operations for bench_report. The windows with a collection are set against those
- * without where the peer tells and there are both. */
-static inline const char *bench_latency_text(const bench_latency *l) {
-  static char text[LATENCY_TEXT_MAX];
+/* The text that bench_latency_text writes. */
+typedef struct latency_text {
+  char *text;
+  size_t used;
+} latency_text;
+
+__attribute__((format(printf, 2, 3))) static inline void latency_say(latency_text *t, const char *format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  int more = vsnprintf(t->text + t->used, LATENCY_TEXT_MAX - t->used, format, arguments);
+  va_end(arguments);
+  if (more > 0) t->used += (size_t)more;
+}
+
+/* All operations: "TOP:COUNT,...", where so many took up to TOP nanoseconds, and longer than the top before. */
+static inline void latency_say_histogram(latency_text *t, const bench_latency *l) {
+  const size_t together = (size_t)1 << (LATENCY_PART_BITS - LATENCY_TOLD_BITS);
+  const char *before = " ops_ns=";
+  for (size_t i = 0; i < LATENCY_BUCKETS; i += together) {
+    uint64_t count = 0;
+    for (size_t k = 0; k < together; k++) count += l->buckets[i + k];
+    uint64_t top_ns = latency_bucket_top_ns(i + together - 1);
+    if (count == 0) continue;
+    latency_say(t, "%s%" PRIu64 ":%" PRIu64, before, top_ns < l->longest_ns ? top_ns : l->longest_ns, count);
+    before = ",";
+  }
+}
+
+/* All windows in order: "COUNT,...", with an i behind it where a collection was on inside, and an o where none was. */
+static inline void latency_say_windows(latency_text *t, const bench_latency *l) {
+  const char *before = " windows=";
+  for (size_t i = 0; i < l->windows; i++) {
+    const char *mark = !BENCH_TELLS_CYCLES ? "" : l->collected[i] ? "i" : "o";
+    latency_say(t, "%s%u%s", before, l->done[i], mark);
+    before = ",";
+  }
+}
+
+/* The windows with a collection are set against those without where the peer tells and there are both. */
+static inline void latency_say_window_figures(latency_text *t, const bench_latency *l) {
   uint32_t *sorted = bench_map(LATENCY_WINDOWS * sizeof(uint32_t), false);
   size_t count = latency_sort_windows(l, LATENCY_ALL, sorted);
-  int used = snprintf(text, sizeof(text), "p50_us=%.3f p99_us=%.3f p999_us=%.3f p9999_us=%.3f max_us=%.3f",
-                      latency_percentile_us(l, 0.5), latency_percentile_us(l, 0.99), latency_percentile_us(l, 0.999),
-                      latency_percentile_us(l, 0.9999), (double)l->longest_ns / 1e3);
   if (count > 0)
-    used += snprintf(text + used, sizeof(text) - (size_t)used, " win_median=%u win_p1=%u win_min=%u", sorted[count / 2],
-                     sorted[count / 100], sorted[0]);
+    latency_say(t, " win_median=%u win_p1=%u win_min=%u", sorted[count / 2], sorted[count / 100], sorted[0]);
   size_t inside = BENCH_TELLS_CYCLES ? latency_sort_windows(l, LATENCY_INSIDE, sorted) : 0;
   uint32_t inside_median = inside > 0 ? sorted[inside / 2] : 0;
   size_t outside = latency_sort_windows(l, LATENCY_OUTSIDE, sorted);
   if (inside > 0 && outside > 0 && sorted[outside / 2] > 0)
-    (void)snprintf(text + used, sizeof(text) - (size_t)used, " win_inside=%u win_outside=%u win_share=%.4f",
-                   inside_median, sorted[outside / 2], (double)inside_median / sorted[outside / 2]);
-  return text;
+    latency_say(t, " win_inside=%u win_outside=%u win_share=%.4f", inside_median, sorted[outside / 2],
+                (double)inside_median / sorted[outside / 2]);
+}
+
+/* Writes the key=value figures of all operations for bench_report. */
+static inline const char *bench_latency_text(const bench_latency *l) {
+  latency_text t = {.text = bench_map(LATENCY_TEXT_MAX, false)};
+  latency_say(&t, "p50_us=%.3f p99_us=%.3f p999_us=%.3f p9999_us=%.3f max_us=%.3f", latency_percentile_us(l, 0.5),
+              latency_percentile_us(l, 0.99), latency_percentile_us(l, 0.999), latency_percentile_us(l, 0.9999),
+              (double)l->longest_ns / 1e3);
+  latency_say_histogram(&t, l);
+  latency_say_windows(&t, l);
+  latency_say_window_figures(&t, l);
+  return t.text;
 }
 
 #endif

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "api/link.h"
+#include "gc/cycle.h"
 #include "gc/start.h"
 #include "prof/memstats.h"
 
@@ -18,3 +19,5 @@ TRI_API void tri_read_stopstats(tri_stopstats *stats) {
   memset(stats, 0, sizeof *stats);
   if (tri_start(NULL, &already)) tri_stopstats_collect(stats);
 }
+
+TRI_API void tri_read_cycles(uint64_t *begun, uint64_t *over) { tri_cycle_counts(begun, over); }

@@ -41,13 +41,19 @@ static const option_entry options[] = {
      "How collections run. page: beside the program, by watching which pages it writes (Linux 6.7). none: the program "
      "is "
      "stopped for the whole mark. auto: page where the system can do it."},
+    {"TRICOLOR_YOUNG", "", OPTION_SWITCH, SETTING(young), 1, 0, 1,
+     "Whether collections beside the program may look at young objects only, and take old ones to live, as long as "
+     "that "
+     "frees enough."},
     {"TRICOLOR_HEAP_RESERVE", "", OPTION_SIZE, SETTING(heap_reserve), 0, 0, INT64_MAX,
      "Address space to reserve for the heap, and so its largest size, rounded up to whole 4MiB; less where the system "
      "refuses it. 0: 1TiB, or what leaves the program half of its limit (ulimit -v)."},
     {"TRICOLOR_SIGNAL", "", OPTION_SIGNAL, SETTING(signal), SIGURG, 1, 64,
      "The signal that stops threads; change it when the program needs SIGURG for itself."},
-    {"TRICOLOR_HUGE_PAGES", "", OPTION_SWITCH, SETTING(huge_pages), 1, 0, 1,
-     "Whether what the heap has beyond its first 256MiB is to be huge pages, if the system has them."},
+    {"TRICOLOR_HUGE_PAGES", "", OPTION_SWITCH, SETTING(huge_pages), 0, 0, 1,
+     "Whether what the heap has beyond its first 256MiB is to be huge pages, if the system has them. A thread that "
+     "touches "
+     "one for the first time cannot be stopped until it is cleared, which may take milliseconds."},
     {"TRICOLOR_TRACE", "gc", OPTION_SWITCH, SETTING(trace_gc), 0, 0, 1,
      "One line on standard error for each collection, in the form of Go's gctrace."},
     {"TRICOLOR_TRACE", "rounds", OPTION_SWITCH, SETTING(trace_rounds), 0, 0, 1,

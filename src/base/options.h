@@ -16,6 +16,7 @@ typedef struct tri_settings {
   int64_t gc_percent;   /* -1: off */
   int64_t gc_threads;   /* 0: one per processor */
   int64_t gear;         /* tri_gear */
+  int64_t young;        /* 0, 1 */
   int64_t heap_reserve; /* bytes; 0: as much as the limits allow */
   int64_t signal;
   int64_t huge_pages; /* 0 or 1 */

@@ -2,15 +2,17 @@
  *
  * A concurrent mark (Boehm, Demers and Shenker, "Mostly parallel garbage collection", 1991):
  *
- *   begin    what was left is swept. Everything is armed: from now on what the program writes is dirty (gc/watch.h).
- *            The world stops, registers, stacks and thread-local storage are looked at, the world goes on. Static data
- *            is read beside the program.
- *   mark     markers scan what is grey, beside the program. New objects are white.
- *   advance  A round. Static data is looked at once more beside the program. Then the world stops; what is dirty is
- *            listed and armed again; registers, stacks, thread-local storage and dirty static data are roots. When what
- *            is dirty is expected to be scanned again within the budget, all processors do so, and if they are done in
- *            time, everything reachable is marked: the collection is finished. If not, what is grey and what is listed
- *            is left to the next mark.
+ *   begin    what was left is swept. A full collection clears all marks and arms everything: from now on what the
+ *            program writes is dirty (gc/watch.h). A young one (gc/generation.h) goes on from the marks and from what
+ *            was armed in the last stop of the one before. The world stops, registers, stacks and thread-local storage
+ *            are looked at, the world goes on. Static data is read beside the program.
+ *   mark     markers scan what is grey and what is listed as dirty, beside the program. New objects are white.
+ *   advance  A round. What is dirty is listed and armed again, beside the program. While that is too much to be scanned
+ *            in a stop it is left to the next mark. Then the world stops; what has become dirty since is listed;
+ *            registers, stacks, thread-local storage and dirty static data are roots. When all that is listed is
+ *            expected to be scanned again within the budget, all processors do so, and if they are done in time,
+ *            everything reachable is marked: the collection is finished. If not, what is grey and what is listed is
+ *            left to the next mark. A young collection of little expected work begins with such a stop.
  *
  * Why nothing is lost. Let the world be stopped and an object O be reachable. Along the path from the roots to O take
  * the last object that is marked and scanned since it was last written, or the root: what it points to was seen when it
@@ -19,7 +21,12 @@
  * and by induction O is. What the argument needs: a page is armed before anything on it is scanned (begin), armed again
  * only while no marker is between setting a mark and scanning the object (rounds take the turn first), and never loses
  * a dirty mark that was not listed. Objects keep their place and kind while marking: no span is taken apart
- * (tri_the_heap.marking).
+ * (tri_the_heap.marking). It does not matter to the argument when an object was marked, in this collection or in one
+ * before: between two collections nothing is marked, nothing is armed again, and slots that are handed out anew have
+ * lost their marks (tri_clear_marks), or count as old objects that were written.
+ *
+ * Marks are cleared beside the program, so before that a stop makes sure that every span a thread owns is swept: its
+ * owner would find nothing marked, and free everything.
  *
  * Slots that wait in caches are allocated by their bits, and may be marked beside the program by stale pointers. Before
  * the last scan they lose both bits, so that what is marked is what was handed out. */
@@ -27,18 +34,21 @@
 
 #include "base/fmt.h"
 #include "gc/check.h"
+#include "gc/generation.h"
 #include "gc/mark.h"
 #include "gc/marker.h"
-#include "gc/pacer.h"
+#include "gc/pacing.h"
 #include "gc/sweep.h"
 #include "gc/watch.h"
+#include "gc/work.h"
 #include "heap/heap.h"
 
 enum {
   SMALL_HEAP = 8 * 1024 * 1024,
   STOP_BUDGET_NS = 300 * 1000, /* that a stop may last, roots apart, in which the mark is to be finished */
   PATIENT_ROUNDS = 16,         /* after which the budget grows, so that there is an end */
-  SHORT_NS = 150 * 1000,       /* a whole mark that is expected to take less is made in a stop */
+  SHORT_NS = 150 * 1000,       /* a whole mark that is expected to take less is made in a stop, */
+  SHORT_YOUNG_NS = 200 * 1000, /* and a young collection begins with the last stop */
   ASSIST_NS = 100 * 1000,      /* that a thread which allocates may be kept at marking, */
   FULL_ASSIST_NS = 500 * 1000, /* when the heap is over its limit */
   FIRST_PAGE_NS = 1000,        /* to scan 4 KiB again, as long as nothing is known */
@@ -49,100 +59,40 @@ static struct {
   tri_root *copied; /* for the check: the roots of a round */
   size_t copied_room;
   bool can_watch;
-  bool stale;      /* mark bits are left of a mark that was given up */
-  bool first_list; /* what was newly marked was so much that it was scanned again before any round */
-  bool forked;     /* since the heap was last watched */
+  bool has_young; /* the option */
+  bool forked;    /* since the heap was last watched */
   int processors;
   uint32_t turn;
   uint64_t started, begin, start, stop_start, cpu_start;
   tri_cycle_report report;
   tri_cycle_history history;
-  _Atomic(int) percent;
-  size_t marked, stack_bytes, data_bytes; /* of the last collection, for changes of the percentage */
-  double byte_ns;                         /* a marked byte's cost in time, last time; 0: not known */
-  _Atomic(double) page_ns;                /* of 4 KiB scanned again, with all that follows; relaxed */
-  uint64_t roots_ns;                      /* what it took one marker to read the roots of a stop, last time */
-  double bytes_per_ns;                    /* allocated since the last collection */
-  uint64_t cycle_ns, last_end;            /* how long the last concurrent one took; when it ended */
-  _Atomic(ptrdiff_t) limit;               /* of the heap's live: who allocates beyond it waits; relaxed */
-  _Atomic(bool) is_short;                 /* relaxed */
-  _Atomic(size_t) assist_ratio;           /* bytes to scan for 1024 bytes claimed; relaxed, as the next two */
-  _Atomic(size_t) charged, done_before;   /* bytes due for what was claimed in this cycle; tri_marker_done before it */
-} now TRI_OWN_DATA = {.percent = 100, .page_ns = FIRST_PAGE_NS};
+  tri_generations generations;
+  bool full_is_short, young_is_short; /* as far as is known */
+  _Atomic(bool) is_short;             /* the next one; relaxed */
+  _Atomic(bool) is_full;              /* the one under way; relaxed */
+  uint64_t full_ns, young_ns;         /* how long the last concurrent ones took */
+  _Atomic(double) page_ns;            /* of 4 KiB scanned again, with all that follows; relaxed */
+  uint64_t roots_ns;                  /* what it took one marker to read the roots of a stop, last time */
+  uint64_t look_ns;                   /* what it took to list what is dirty in a stop, last time */
+  size_t listed_before;               /* bytes found dirty by the last round beside the program; 0: none yet */
+} now TRI_OWN_DATA = {.page_ns = FIRST_PAGE_NS};
 
-static size_t live_now(void) {
-  ptrdiff_t live = atomic_load_explicit(&tri_the_heap.live, memory_order_relaxed);
-  return live > 0 ? (size_t)live : 0;
-}
-
-size_t tri_collection_live(void) { return live_now(); }
 bool tri_collection_is_marking(void) { return atomic_load_explicit(&tri_the_heap.marking, memory_order_relaxed); }
+bool tri_collection_is_marking_all(void) {
+  return tri_collection_is_marking() && atomic_load_explicit(&now.is_full, memory_order_relaxed);
+}
 bool tri_collection_is_short(void) { return atomic_load_explicit(&now.is_short, memory_order_relaxed); }
 bool tri_collection_is_concurrent(void) { return now.can_watch; }
 const tri_cycle_report *tri_collection_report(void) { return &now.report; }
-tri_cycle_history tri_collection_history(void) { return now.history; }
 
-/* ---- pacing ---- */
-
-/* Where the next collection has to begin, to be done at the goal: so much before it as will be allocated meanwhile, at
- * the rate of the time between collections, within the bounds of runtime/mgcpacer.go:trigger. */
-static ptrdiff_t trigger_for(ptrdiff_t goal) {
-  if (goal == PTRDIFF_MAX || !now.can_watch || tri_collection_is_short()) return goal;
-  if ((size_t)goal <= now.marked) return goal;
-  double room = (double)((size_t)goal - now.marked), runway = now.bytes_per_ns * (double)now.cycle_ns * 1.25;
-  double most = room * 0.3, least = room * 0.05;
-  return goal - (ptrdiff_t)(runway > most ? most : runway < least ? least : runway);
+tri_cycle_history tri_collection_history(void) {
+  now.history.goal = tri_pacing_goal();
+  return now.history;
 }
 
-/* Of the program, since the last collection: undisturbed. */
-static void measure_rate(void) {
-  uint64_t time = now.start - now.last_end;
-  size_t live = live_now();
-  if (now.last_end && live > now.marked && time) now.bytes_per_ns = (double)(live - now.marked) / (double)time;
-}
-
-static void set_goal(void) {
-  int percent = atomic_load_explicit(&now.percent, memory_order_relaxed);
-  ptrdiff_t goal = tri_pacer_goal(now.marked, now.stack_bytes, now.data_bytes, percent);
-  now.history.goal = (size_t)goal;
-  ptrdiff_t limit = goal > PTRDIFF_MAX / 2 ? PTRDIFF_MAX : goal + goal / 10 + (ptrdiff_t)TRI_MIB;
-  atomic_store_explicit(&now.limit, limit, memory_order_relaxed);
-  atomic_store_explicit(&tri_the_heap.trigger, trigger_for(goal), memory_order_relaxed);
-}
-
-void tri_collection_put_off(void) {
-  ptrdiff_t live = atomic_load_explicit(&tri_the_heap.live, memory_order_relaxed);
-  atomic_store_explicit(&tri_the_heap.trigger, live + live / 2 + TRI_PACER_MINIMUM, memory_order_relaxed);
-}
-
-/* A tenth over the goal, as Go's hard goal (runtime/mgcpacer.go: revise). */
-bool tri_collection_is_over_limit(void) {
-  return atomic_load_explicit(&tri_the_heap.live, memory_order_relaxed) >=
-         atomic_load_explicit(&now.limit, memory_order_relaxed);
-}
-
-int tri_collection_set_percent(int percent) {
-  int before = atomic_exchange_explicit(&now.percent, percent < 0 ? -1 : percent, memory_order_relaxed);
-  set_goal();
-  return before;
-}
-
-/* So that the mark is done when the goal is reached, whatever markers beside the program manage. */
-static void set_assist_ratio(void) {
-  size_t live = live_now(), goal = now.history.goal;
-  size_t room = goal > live + TRI_MIB ? goal - live : TRI_MIB, work = now.marked + now.marked / 8 + TRI_MIB;
-  atomic_store_explicit(&now.assist_ratio, work * 1024 / room, memory_order_relaxed);
-  atomic_store_explicit(&now.charged, 0, memory_order_relaxed);
-  atomic_store_explicit(&now.done_before, tri_marker_done(), memory_order_relaxed);
-}
-
-/* What is due for the bytes claimed is first taken from what markers have done that nobody was charged for (the credit
- * of runtime/mgcmark.go: gcAssistAlloc). */
 void tri_collection_assist(size_t claimed) {
-  size_t ratio = atomic_load_explicit(&now.assist_ratio, memory_order_relaxed), due = claimed / 1024 * ratio;
-  size_t charged = atomic_fetch_add_explicit(&now.charged, due, memory_order_relaxed) + due;
-  size_t done = tri_marker_done() - atomic_load_explicit(&now.done_before, memory_order_relaxed);
-  if (charged > done) (void)tri_mark_assist(tri_min(due, charged - done), ASSIST_NS);
+  size_t due = tri_pacing_due(claimed, tri_marker_done());
+  if (due) (void)tri_mark_assist(due, ASSIST_NS);
 }
 
 bool tri_collection_assist_fully(void) { return tri_mark_assist(SIZE_MAX, FULL_ASSIST_NS) != 0; }
@@ -186,12 +136,18 @@ static void flip(void) {
   atomic_store_explicit(&tri_the_heap.live, (ptrdiff_t)now.report.marked, memory_order_relaxed);
 }
 
+/* Of a young collection, what was marked before lives, too, but for what was freed since. */
+static size_t bytes_left(size_t marked) {
+  return now.report.young ? tri_min(now.generations.left + marked, tri_pacing_live()) : marked;
+}
+
 static void take_figures(tri_root_list roots) {
   tri_mark_result result = tri_mark_figures();
   tri_cycle_report *report = &now.report;
   report->marking_cpu = result.cpu_ns;
   report->assist = result.assist_ns;
-  report->marked = report->heap_after = result.marked_bytes;
+  report->newly_marked = result.marked_bytes;
+  report->marked = report->heap_after = bytes_left(result.marked_bytes);
   report->rescanned = result.rescanned;
   report->markers = result.markers;
   report->stack_bytes = roots.stack_bytes;
@@ -225,36 +181,70 @@ static void remember_for_check(void) {
   each_cache(tri_cache_stop_end);
 }
 
+/* ---- what comes next ---- */
+
+static bool next_is_young(void) {
+  return now.has_young && now.can_watch && tri_generations_next_is_young(&now.generations, tri_pacing_goal());
+}
+
+/* Whether the next young one is likely to be done in one stop. */
+static bool was_short(const tri_cycle_report *report) {
+  return report->marking_cpu / (uint64_t)report->markers + now.look_ns < SHORT_YOUNG_NS;
+}
+
+static void learn_from_young(const tri_cycle_report *report, uint64_t duration) {
+  tri_generations_end_young(&now.generations, report->newly_marked, report->rescanned, report->marked);
+  now.young_is_short = was_short(report);
+  now.young_ns = duration;
+}
+
+static void learn_from_full(const tri_cycle_report *report, uint64_t duration) {
+  tri_pacing_set_base((tri_pacing_base){report->marked, report->stack_bytes, report->data_bytes});
+  tri_generations_end_full(&now.generations, report->marked, report->concurrent);
+  now.full_is_short = report->marking_cpu / (uint64_t)report->markers < SHORT_NS;
+  if (report->concurrent) now.full_ns = duration;
+}
+
+static void look_ahead(uint64_t end) {
+  bool young = next_is_young(), is_short = young ? now.young_is_short : now.full_is_short || !now.can_watch;
+  atomic_store_explicit(&now.is_short, is_short, memory_order_relaxed);
+  tri_pacing_end(end, now.report.marked, is_short ? 0 : young ? now.young_ns : now.full_ns);
+}
+
 static tri_collection_status finish(void) {
   tri_cycle_report *report = &now.report;
-  uint64_t end = tri_os_now();
-  now.marked = report->marked;
-  now.stack_bytes = report->stack_bytes;
-  now.data_bytes = report->data_bytes;
-  uint64_t cost = report->marking_cpu / (uint64_t)report->markers;
-  size_t scanned = report->marked + report->data_bytes + report->stack_bytes;
-  now.byte_ns = (double)cost / (double)tri_max(scanned, (size_t)1);
-  atomic_store_explicit(&now.is_short, cost < SHORT_NS, memory_order_relaxed);
-  now.last_end = end;
-  if (report->concurrent) now.cycle_ns = tri_min(end - now.begin, (report->marking_cpu + report->assist) * 2);
-  report->goal = now.history.goal;
+  uint64_t end = tri_os_now(), duration = tri_min(end - now.begin, (report->marking_cpu + report->assist) * 2);
+  report->goal = tri_pacing_goal();
   report->since_start = end - now.started;
-  set_goal();
-  report->next_goal = now.history.goal;
+  if (report->young)
+    learn_from_young(report, duration);
+  else
+    learn_from_full(report, duration);
+  look_ahead(end);
+  report->next_goal = tri_pacing_goal();
   report->heap_in_use = tri_page_heap_read().used_bytes;
   tri_history_add(&now.history, report, (double)report->since_start * now.processors, tri_sweep_cpu());
   return TRI_COLLECTION_DONE;
 }
 
 static tri_collection_status give_up(void) {
-  if (tri_collection_is_marking()) now.stale = true;
+  tri_generations_forget(&now.generations);
   atomic_store_explicit(&tri_the_heap.marking, false, memory_order_relaxed);
   tri_mark_drop();
-  tri_collection_put_off();
+  tri_pacing_put_off();
   return TRI_COLLECTION_FAILED;
 }
 
-/* ---- stop and mark ---- */
+/* ---- the beginning ---- */
+
+/* No span waits to be swept. */
+static void clear_marks(void) {
+  size_t words = atomic_load_explicit(&tri_the_arena.used, memory_order_relaxed) >> TRI_BITS_SHIFT;
+  for (size_t i = 0; i < words; i++)
+    if (atomic_load_explicit(&tri_the_arena.bits[i].mark, memory_order_relaxed))
+      atomic_store_explicit(&tri_the_arena.bits[i].mark, 0, memory_order_relaxed);
+  tri_watch_forget_marks();
+}
 
 static tri_collection_status stop_and_mark(void) {
   tri_cycle_report *report = &now.report;
@@ -267,11 +257,12 @@ static tri_collection_status stop_and_mark(void) {
   each_cache(tri_cache_sweep);
   if (complete) {
     each_cache(tri_cache_stop_begin);
+    clear_marks();
     tri_root_list roots = tri_roots_list();
-    report->heap_before = live_now();
+    report->heap_before = tri_pacing_live();
     tri_mark_begin();
     tri_mark_set_jobs((tri_mark_jobs){.roots = roots.roots, .root_count = roots.count});
-    (void)tri_mark_run(now.turn, tri_mark_help_for(now.marked + roots.data_bytes), 0);
+    (void)tri_mark_run(now.turn, tri_mark_help_for(now.generations.full_left + roots.data_bytes), 0);
     tri_mark_inject();
     check_stopped(roots);
     take_figures(roots);
@@ -288,17 +279,6 @@ static tri_collection_status stop_and_mark(void) {
   return complete ? finish() : give_up();
 }
 
-/* ---- beside the program ---- */
-
-/* What a mark that was given up has left. */
-static void clear_marks(void) {
-  size_t words = atomic_load_explicit(&tri_the_arena.used, memory_order_relaxed) >> TRI_BITS_SHIFT;
-  for (size_t i = 0; i < words; i++)
-    if (atomic_load_explicit(&tri_the_arena.bits[i].mark, memory_order_relaxed))
-      atomic_store_explicit(&tri_the_arena.bits[i].mark, 0, memory_order_relaxed);
-  now.stale = false;
-}
-
 static bool shade_roots(tri_root_list roots) {
   uint64_t start = tri_os_now();
   bool done = tri_mark_shade(roots.roots, roots.count);
@@ -310,58 +290,59 @@ static bool shade_roots(tri_root_list roots) {
  * processor has to be told. */
 static bool is_small(void) { return tri_page_heap_read().used_bytes <= SMALL_HEAP; }
 
-/* The first stop. */
-static bool take_first_roots(bool arms) {
-  if (!stop_world()) return false;
-  if (arms && !tri_watch_arm_heap()) {
-    (void)resume_world();
-    return false;
-  }
+/* In the first stop. */
+static void start_marking(void) {
   each_cache(tri_cache_sweep);
   remember_for_check();
   atomic_store_explicit(&tri_the_heap.marking, true, memory_order_relaxed);
-  bool taken = gather_threads();
-  taken = taken && shade_roots(tri_roots_list());
+}
+
+static bool take_first_roots(bool arms) {
+  if (!stop_world()) return false;
+  bool taken = !arms || tri_watch_arm_heap();
+  if (taken) start_marking();
+  taken = taken && gather_threads() && shade_roots(tri_roots_list());
   now.report.stopping = resume_world();
   return taken;
 }
 
-static bool read_data(void) {
-  tri_roots_clear();
-  bool complete = tri_roots_add_all_data();
+static bool sweep_caches(void) {
+  if (!stop_world()) return false;
+  each_cache(tri_cache_sweep);
+  resume_world();
+  return true;
+}
+
+/* What the roots gathered point to is marked beside the program. */
+static bool shade_data(bool complete) {
   tri_root_list roots = tri_roots_list();
   return complete && tri_mark_shade(roots.roots, roots.count);
 }
 
-static tri_collection_status begin_concurrently(void) {
-  tri_mark_begin();
-  bool in_stop = is_small(), begun = tri_watch_arm_data() && (in_stop || tri_watch_arm_heap());
-  begun = begun && take_first_roots(in_stop);
-  tri_sweep_resume();
-  if (!begun || !read_data()) return give_up();
-  now.report.concurrent = true;
-  now.first_list = false;
-  now.report.heap_before = live_now();
+static bool read_data(void) {
+  tri_roots_clear();
+  return shade_data(tri_roots_add_all_data());
+}
+
+/* Reads dirty static data, so that little of it is left for the stop. */
+static bool preclean_data(void) {
+  tri_roots_clear();
+  return shade_data(tri_watch_look_at_data(true));
+}
+
+static tri_collection_status mark_is_on(size_t expected) {
   now.report.stopping_cpu = tri_os_thread_cpu() - now.cpu_start;
   now.start = tri_os_now();
-  set_assist_ratio();
+  tri_pacing_set_assists(expected, tri_marker_done());
   return TRI_COLLECTION_MARKING;
 }
 
-tri_collection_status tri_collection_begin(tri_cycle_reason reason) {
-  TRI_ASSERT(!tri_collection_is_marking());
-  now.turn = tri_mark_take_turn();
-  now.report = (tri_cycle_report){.reason = reason};
-  now.history.begun++;
-  now.start = tri_os_now();
-  now.cpu_start = tri_os_thread_cpu();
-  now.begin = now.start;
-  measure_rate();
-  if (now.forked && now.can_watch) now.can_watch = tri_watch_after_fork();
-  now.forked = false;
-  tri_sweep_finish();
-  if (now.stale) clear_marks();
-  return !now.can_watch || tri_collection_is_short() ? stop_and_mark() : begin_concurrently();
+static tri_collection_status begin_full(void) {
+  bool in_stop = is_small(), begun = sweep_caches();
+  if (begun) clear_marks();
+  begun = begun && tri_watch_arm_data() && (in_stop || tri_watch_arm_heap()) && take_first_roots(in_stop);
+  tri_sweep_resume();
+  return begun && read_data() ? mark_is_on(now.generations.full_left) : give_up();
 }
 
 /* What a page costs that is scanned again, with what is found by it; by a session that did little else. */
@@ -380,25 +361,23 @@ void tri_collection_mark(uint32_t turn, bool alone) {
   learn_page_cost((tri_mark_figures().rescanned - before) / 4096, tri_os_now() - start);
 }
 
-/* Reads dirty static data beside the program, so that little of it is left for the stop. */
-static bool preclean_data(void) {
-  tri_roots_clear();
-  bool complete = tri_watch_look_at_data();
-  tri_root_list roots = tri_roots_list();
-  return complete && tri_mark_shade(roots.roots, roots.count);
-}
-
 static uint64_t budget(void) {
   uint32_t rounds = now.report.rounds, over = rounds > PATIENT_ROUNDS ? rounds - PATIENT_ROUNDS : 0;
   return (uint64_t)STOP_BUDGET_NS << (over < 12 ? over : 12);
 }
 
-/* Whether what was found can be scanned before the deadline, as far as is known. */
-static bool fits(size_t dirty_bytes, uint64_t deadline) {
-  uint64_t time = tri_os_now();
-  double page_ns = atomic_load_explicit(&now.page_ns, memory_order_relaxed);
-  return time < deadline && (double)dirty_bytes / 4096 * page_ns < (double)(deadline - time);
+/* How long it takes one marker to scan what is listed, as far as is known. */
+static double dirty_ns(void) {
+  return (double)tri_watch_dirty_bytes() / 4096 * atomic_load_explicit(&now.page_ns, memory_order_relaxed);
 }
+
+static bool fits(uint64_t deadline) {
+  uint64_t time = tri_os_now();
+  return time < deadline && dirty_ns() < (double)(deadline - time);
+}
+
+/* To wake a helper takes about as long as it could save where little is to be done. */
+static bool is_worth_help(void) { return dirty_ns() > STOP_BUDGET_NS / 4 || tri_work_is_left(); }
 
 /* With the world stopped: marks what is left until the deadline. */
 static bool mark_to_the_end(tri_root_list roots, uint64_t deadline) {
@@ -406,12 +385,12 @@ static bool mark_to_the_end(tri_root_list roots, uint64_t deadline) {
   jobs.dirty = tri_watch_dirty(&jobs.dirty_count);
   each_cache(tri_cache_stop_begin);
   tri_mark_set_jobs(jobs);
-  bool done = tri_mark_run(now.turn, TRI_MARK_WITH_HELP, deadline);
+  bool done = tri_mark_run(now.turn, is_worth_help() ? TRI_MARK_WITH_HELP : TRI_MARK_ALONE, deadline);
   if (done) {
     tri_mark_inject();
     check_round(roots);
     take_figures(roots);
-    now.report.heap_after = live_now();
+    now.report.heap_after = tri_pacing_live();
     flip();
   } else {
     each_cache(tri_cache_stop_end);
@@ -437,48 +416,108 @@ typedef struct round_result {
   bool good, done;
 } round_result;
 
-/* A round, the world being stopped. */
-static round_result look(void) {
-  size_t dirty = tri_watch_look_at_heap();
-  bool good = gather_threads() && tri_watch_look_at_data() && tri_watch_end_look();
+static void count_round(size_t dirty) {
   if (!now.report.rounds++) now.report.dirty_first = dirty;
   now.report.dirty_last = dirty;
+}
+
+/* A round, the world being stopped. */
+static round_result look(void) {
+  uint64_t start = tri_os_now();
+  count_round(tri_watch_look_at_heap());
+  now.look_ns = tri_os_now() - start;
+  bool good = gather_threads() && tri_watch_look_at_data(false) && tri_watch_end_look();
   if (!good) return (round_result){false, false};
   tri_root_list roots = tri_roots_list();
   uint64_t deadline = tri_os_now() + budget() + now.roots_ns;
-  bool try = fits(tri_watch_dirty_bytes(), deadline);
+  bool try = fits(deadline);
   if (try && mark_to_the_end(roots, deadline)) return (round_result){true, true};
   return (round_result){leave_rest(roots, try), false};
 }
 
-tri_collection_status tri_collection_advance(void) {
-  if (!tri_collection_is_marking()) return TRI_COLLECTION_NONE;
-  now.turn = tri_mark_take_turn();
-  tri_watch_keep_last(tri_mark_dirty_left());
-  bool much = !fits(tri_watch_look_at_new(), tri_os_now() + STOP_BUDGET_NS);
-  if (!preclean_data()) return give_up();
-  if (much && now.report.rounds == 0 && !now.first_list) {
-    now.first_list = true;
-    list_dirty();
-    return TRI_COLLECTION_MARKING;
-  }
-  tri_sweep_pause();
+/* One in a stop; is_first: of this collection. */
+static tri_collection_status stop_and_look(bool is_first) {
   uint64_t cpu = tri_os_thread_cpu();
   if (!stop_world()) {
     tri_sweep_resume();
     return give_up();
   }
+  if (is_first) start_marking();
   round_result result = look();
   if (!result.good) give_up();
   uint64_t duration = resume_world();
   tri_sweep_resume();
+  if (is_first) now.report.stopping = duration;
   if (!result.good) return TRI_COLLECTION_FAILED;
   if (!result.done) return TRI_COLLECTION_MARKING;
-  tri_watch_release_dead();
-  now.report.finishing = duration;
+  if (!now.report.young) tri_watch_release_dead();
+  now.report.finishing = is_first ? 0 : duration;
   now.report.finishing_cpu = tri_os_thread_cpu() - cpu;
   now.report.marking = tri_os_now() - now.start - duration;
   return finish();
+}
+
+/* One beside the program. When what comes is not less than what was scanned meanwhile, those who allocate have to
+ * help. */
+static bool look_beside(void) {
+  size_t found = tri_watch_look_beside();
+  if (!preclean_data()) return false;
+  if (now.listed_before && found > now.listed_before / 4 * 3) tri_pacing_press();
+  now.listed_before = found;
+  return true;
+}
+
+/* Half of the budget is for what becomes dirty until the world has stopped. */
+static bool is_too_much(void) { return !fits(tri_os_now() + budget() / 2); }
+
+tri_collection_status tri_collection_advance(void) {
+  if (!tri_collection_is_marking()) return TRI_COLLECTION_NONE;
+  now.turn = tri_mark_take_turn();
+  tri_watch_keep_last(tri_mark_dirty_left());
+  if (!look_beside()) return give_up();
+  if (is_too_much()) {
+    count_round(now.listed_before);
+    list_dirty();
+    return TRI_COLLECTION_MARKING;
+  }
+  tri_sweep_pause();
+  return stop_and_look(false);
+}
+
+/* ---- a young one begins ---- */
+
+/* One that is expected to be short begins with what may be its last stop. */
+static tri_collection_status begin_young(void) {
+  now.report.young = true;
+  tri_watch_keep_last(0);
+  (void)mark_is_on(now.generations.left / 4);
+  if (now.young_is_short) return stop_and_look(true);
+  bool begun = take_first_roots(false);
+  tri_sweep_resume();
+  if (!begun || !look_beside()) return give_up();
+  list_dirty();
+  return TRI_COLLECTION_MARKING;
+}
+
+tri_collection_status tri_collection_begin(tri_cycle_reason reason) {
+  TRI_ASSERT(!tri_collection_is_marking());
+  now.turn = tri_mark_take_turn();
+  now.report = (tri_cycle_report){.reason = reason};
+  now.history.begun++;
+  now.listed_before = 0;
+  now.start = now.begin = tri_os_now();
+  now.cpu_start = tri_os_thread_cpu();
+  tri_pacing_begin(now.start);
+  if (now.forked && now.can_watch) now.can_watch = tri_watch_after_fork();
+  now.forked = false;
+  tri_sweep_finish();
+  bool young = reason == TRI_CYCLE_GROWTH && next_is_young();
+  atomic_store_explicit(&now.is_full, !young, memory_order_relaxed);
+  if (!young && (!now.can_watch || now.full_is_short)) return stop_and_mark();
+  tri_mark_begin();
+  now.report.concurrent = true;
+  now.report.heap_before = tri_pacing_live();
+  return young ? begin_young() : begin_full();
 }
 
 void tri_collection_rest(void) { now.turn = tri_mark_take_turn(); }
@@ -489,9 +528,9 @@ bool tri_collection_init(const tri_settings *settings) {
   now.check = settings->check;
   now.processors = tri_os_processors();
   now.started = tri_os_now();
-  atomic_store_explicit(&now.percent, (int)settings->gc_percent, memory_order_relaxed);
+  tri_pacing_init((int)settings->gc_percent);
   now.can_watch = settings->gear != TRI_GEAR_NONE && tri_watch_init();
-  set_goal();
+  now.has_young = settings->young;
   if (!now.can_watch && settings->gear == TRI_GEAR_PAGE)
     tri_fatal("TRICOLOR_GEAR=page: the system does not tell which pages were written (userfaultfd, PAGEMAP_SCAN)");
   if (!now.can_watch && settings->gear == TRI_GEAR_AUTO && settings->trace_gc)
@@ -503,8 +542,8 @@ bool tri_collection_init(const tri_settings *settings) {
 
 void tri_collection_after_fork_child(bool torn) {
   now.forked = true;
+  tri_generations_forget(&now.generations);
   if (!tri_collection_is_marking()) return;
   atomic_store_explicit(&tri_the_heap.marking, false, memory_order_relaxed);
-  now.stale = true;
   if (!torn) tri_mark_drop();
 }

@@ -33,11 +33,10 @@ uint32_t tri_collection_turn(void);
  * longer his. No lock held. alone: without helpers. */
 void tri_collection_mark(uint32_t turn, bool alone);
 
-/* Whether a concurrent mark is under way. Any thread; exact under the cycle lock and for threads that defer stops. */
+/* Whether a concurrent mark is under way, and whether it is that of a full collection. Any thread; exact under the
+ * cycle lock, and the first for threads that defer stops. */
 bool tri_collection_is_marking(void);
-
-/* What is estimated to live, in bytes. Relaxed. */
-size_t tri_collection_live(void);
+bool tri_collection_is_marking_all(void);
 
 /* Whether the next one is expected to take less than a stop may last. Relaxed. */
 bool tri_collection_is_short(void);
@@ -50,10 +49,6 @@ const tri_cycle_report *tri_collection_report(void);
 
 /* Under the cycle lock. */
 tri_cycle_history tri_collection_history(void);
-int tri_collection_set_percent(int percent);
-
-/* A collection that could not be made must not be tried again at every allocation. */
-void tri_collection_put_off(void);
 
 /* Nobody marks when this returns, and nobody will before tri_collection_advance. Cycle lock held. */
 void tri_collection_rest(void);
@@ -63,9 +58,6 @@ void tri_collection_assist(size_t claimed);
 
 /* One that is over the limit does what it can for some time. False when there was nothing to do. Stops deferred. */
 bool tri_collection_assist_fully(void);
-
-/* Whether the heap is so far beyond its goal that who allocates should wait for the collection. Relaxed. */
-bool tri_collection_is_over_limit(void);
 
 /* In the child, of what was under way nothing is left. torn: locks may be held by nobody. */
 void tri_collection_after_fork_child(bool torn);

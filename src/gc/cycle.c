@@ -22,6 +22,7 @@
 #include "base/fmt.h"
 #include "gc/collection.h"
 #include "gc/mark.h"
+#include "gc/pacing.h"
 #include "gc/sweep.h"
 
 enum {
@@ -38,12 +39,14 @@ static struct {
   _Atomic(uint32_t) visiting;    /* those of them that are known to hold it. Relaxed: it is only waited for */
   _Atomic(const char *) why_off; /* no collections, and why; NULL: there are. Relaxed: set while there is one thread */
   _Atomic(uint32_t) ended;       /* collections, or attempts at one; acquire pairs with the release at the end */
+  _Atomic(uint32_t) full_ended;  /* those of them that were full; as ended */
   _Atomic(uint32_t) wanted;      /* futex word: collections asked of the collector's thread. Release, acquire */
   _Atomic(bool) is_wanted;       /* and it has not begun; relaxed: it only spares asking again */
   _Atomic(uint32_t) progress;    /* futex word: steps made. Release, acquire */
   _Atomic(bool) started;         /* the collector's thread */
   void (*observer)(const tri_cycle_report *);
   _Atomic(uint32_t) since_collection; /* gcevery's count */
+  _Atomic(uint64_t) begun, over;      /* collections; written under the lock, acquire pairs with release: see counts */
 } cycle TRI_OWN_DATA = {.lock = TRI_LOCK_INIT(TRI_RANK_CYCLE)};
 
 /* This thread's part in the above: what is left of the counts in a fork's child. */
@@ -68,7 +71,7 @@ static void unlock_record(void) {
 
 int tri_cycle_set_percent(int percent) {
   lock_record();
-  int before = tri_collection_set_percent(percent);
+  int before = tri_pacing_set_percent(percent);
   unlock_record();
   return before;
 }
@@ -78,6 +81,18 @@ tri_cycle_history tri_cycle_read_history(void) {
   tri_cycle_history history = tri_collection_history();
   unlock_record();
   return history;
+}
+
+/* One that is seen to be over is seen to have begun: never more are over. */
+void tri_cycle_counts(uint64_t *begun, uint64_t *over) {
+  *over = atomic_load_explicit(&cycle.over, memory_order_acquire);
+  *begun = atomic_load_explicit(&cycle.begun, memory_order_relaxed);
+}
+
+/* After whatever may have ended one: under the lock none is on that does not mark. */
+static void note_over(void) {
+  if (tri_collection_is_marking()) return;
+  atomic_store_explicit(&cycle.over, atomic_load_explicit(&cycle.begun, memory_order_relaxed), memory_order_release);
 }
 
 /* ---- forks ---- */
@@ -162,6 +177,7 @@ void tri_cycle_after_fork_child(const char *why_not) {
   atomic_store_explicit(&cycle.started, false, memory_order_relaxed);
   atomic_store_explicit(&cycle.is_wanted, false, memory_order_relaxed);
   tri_collection_after_fork_child(why_not != NULL);
+  note_over();
   if (own.paused) return;
   tri_lock_abandon(&cycle.lock);
   atomic_store_explicit(&cycle.forking, 0, memory_order_relaxed);
@@ -169,7 +185,7 @@ void tri_cycle_after_fork_child(const char *why_not) {
 
 /* ---- a visit: the locks, and a step under them ---- */
 
-/* What somebody wants: that so many collections have ended. */
+/* What somebody wants: that so many collections have ended; full ones, unless growth is the reason. */
 typedef struct tri_visit {
   tri_thread *self; /* NULL: the collector's thread */
   tri_cycle_reason reason;
@@ -203,9 +219,17 @@ static void note_tls(void *argument, size_t module_id, size_t size) {
   visit->complete = visit->complete && tri_roots_note_tls(module_id, size);
 }
 
-static bool is_served(const tri_visit *visit) {
-  uint32_t ended = atomic_load_explicit(&cycle.ended, memory_order_acquire);
-  return (int32_t)(ended - visit->target) >= 0;
+static uint32_t count_ended(tri_cycle_reason reason) {
+  return atomic_load_explicit(reason == TRI_CYCLE_GROWTH ? &cycle.ended : &cycle.full_ended, memory_order_acquire);
+}
+
+static bool is_served(const tri_visit *visit) { return (int32_t)(count_ended(visit->reason) - visit->target) >= 0; }
+
+static void count_end(const tri_visit *visit) {
+  bool failed = visit->status == TRI_COLLECTION_FAILED;
+  if (!failed && visit->status != TRI_COLLECTION_DONE) return;
+  if (failed || !visit->report.young) atomic_fetch_add_explicit(&cycle.full_ended, 1, memory_order_release);
+  atomic_fetch_add_explicit(&cycle.ended, 1, memory_order_release);
 }
 
 /* The next step to what is wanted, be it of a collection that somebody else has begun. off: since it entered, in the
@@ -213,21 +237,22 @@ static bool is_served(const tri_visit *visit) {
 static tri_collection_status step(tri_visit *visit) {
   if (tri_cycle_is_off() || is_served(visit)) return TRI_COLLECTION_NONE;
   if (!visit->complete) {
-    tri_collection_put_off();
+    tri_pacing_put_off();
     return TRI_COLLECTION_FAILED;
   }
   if (tri_collection_is_marking()) return tri_collection_advance();
   atomic_store_explicit(&cycle.is_wanted, false, memory_order_relaxed);
+  atomic_fetch_add_explicit(&cycle.begun, 1, memory_order_relaxed);
   return tri_collection_begin(visit->reason);
 }
 
 static void take_step(void *argument) {
   tri_visit *visit = argument;
   visit->status = step(visit);
+  note_over();
   visit->turn = tri_collection_turn();
   if (visit->status == TRI_COLLECTION_DONE) visit->report = *tri_collection_report();
-  if (visit->status == TRI_COLLECTION_DONE || visit->status == TRI_COLLECTION_FAILED)
-    atomic_fetch_add_explicit(&cycle.ended, 1, memory_order_release);
+  count_end(visit);
   if (visit->self) tri_cache_undefer(&visit->self->cache);
   tri_lock_drop(&cycle.lock);
   atomic_fetch_add_explicit(&cycle.progress, 1, memory_order_release);
@@ -288,13 +313,42 @@ static void mark_beside(const tri_visit *visit) {
   tri_thread_busy_end();
 }
 
+static void collector_main(void *unused);
+
+/* False when there is no such thread and cannot be. */
+static bool wake_collector(void) {
+  start_helpers(tri_pacing_live());
+  bool started = atomic_exchange_explicit(&cycle.started, true, memory_order_relaxed);
+  if (!started && !tri_thread_start_own(collector_main, NULL, "tricolor-gc")) {
+    atomic_store_explicit(&cycle.started, false, memory_order_relaxed);
+    atomic_store_explicit(&cycle.is_wanted, false, memory_order_relaxed);
+    return false;
+  }
+  atomic_fetch_add_explicit(&cycle.wanted, 1, memory_order_release);
+  tri_os_wake(&cycle.wanted, 1);
+  return true;
+}
+
+static bool ask_collector(void) {
+  return atomic_exchange_explicit(&cycle.is_wanted, true, memory_order_relaxed) || wake_collector();
+}
+
+/* A thread that has begun what should have been done in one stop, and was not, leaves the rest to the collector. It
+ * must be woken even if it was asked before: it may have seen that there was nothing to do. */
+static bool is_handed_over(const tri_visit *visit) {
+  return visit->self && visit->reason == TRI_CYCLE_GROWTH && wake_collector();
+}
+
 /* Until what is wanted is there, or cannot be had. */
 static void drive(tri_visit *visit) {
   while (!is_served(visit)) {
     if (!enter(visit->self ? visit->reason : TRI_CYCLE_FORCED)) return;
     tri_os_with_registers(make_visit, visit);
     switch (visit->status) {
-    case TRI_COLLECTION_MARKING: mark_beside(visit); break;
+    case TRI_COLLECTION_MARKING:
+      if (is_handed_over(visit)) return;
+      mark_beside(visit);
+      break;
     case TRI_COLLECTION_DONE: see_to_the_rest(visit); break;
     case TRI_COLLECTION_NONE: break;
     case TRI_COLLECTION_FAILED: return;
@@ -315,24 +369,10 @@ static void collector_main(void *unused) {
     served = wanted;
     tri_visit visit = {.reason = TRI_CYCLE_GROWTH, .status = TRI_COLLECTION_NONE};
     visit.target = atomic_load_explicit(&cycle.ended, memory_order_acquire) + 1;
-    if (tri_heap_wants_collection() && !tri_cycle_is_off()) drive(&visit);
+    bool needed = tri_heap_wants_collection() || tri_collection_is_marking();
+    if (needed && !tri_cycle_is_off()) drive(&visit);
     atomic_store_explicit(&cycle.is_wanted, false, memory_order_relaxed);
   }
-}
-
-/* False when there is no such thread and cannot be. */
-static bool ask_collector(void) {
-  if (atomic_exchange_explicit(&cycle.is_wanted, true, memory_order_relaxed)) return true;
-  start_helpers(tri_collection_live());
-  bool started = atomic_exchange_explicit(&cycle.started, true, memory_order_relaxed);
-  if (!started && !tri_thread_start_own(collector_main, NULL, "tricolor-gc")) {
-    atomic_store_explicit(&cycle.started, false, memory_order_relaxed);
-    atomic_store_explicit(&cycle.is_wanted, false, memory_order_relaxed);
-    return false;
-  }
-  atomic_fetch_add_explicit(&cycle.wanted, 1, memory_order_release);
-  tri_os_wake(&cycle.wanted, 1);
-  return true;
 }
 
 /* A stop by a fork need not wait for all of it: between two batches no span is in hand. */
@@ -351,8 +391,7 @@ static void sweep_all(tri_cache *cache, const tri_cycle_report *report) {
 
 /* One that has begun before it was asked for by name does not do: it may know less than there is garbage by now. */
 static uint32_t target_for(tri_cycle_reason reason) {
-  uint32_t ended = atomic_load_explicit(&cycle.ended, memory_order_acquire);
-  return ended + 1 + (reason == TRI_CYCLE_FORCED && tri_collection_is_marking());
+  return count_ended(reason) + 1 + (reason == TRI_CYCLE_FORCED && tri_collection_is_marking_all());
 }
 
 bool tri_cycle_run(tri_cycle_reason reason) {
@@ -361,7 +400,7 @@ bool tri_cycle_run(tri_cycle_reason reason) {
   TRI_ASSERT(!tri_thread_defers_stops());
   if (tri_cycle_is_off()) {
     say_why_off();
-    tri_collection_put_off();
+    tri_pacing_put_off();
     return false;
   }
   tri_visit visit = {.reason = reason, .self = self, .status = TRI_COLLECTION_NONE};
@@ -398,7 +437,7 @@ static bool help_fully(tri_thread *self) {
 /* The heap has outgrown its goal by so much that who allocates waits for the collection: as long as it gets on, and not
  * for ever. */
 static void wait_for_collector(tri_thread *self) {
-  for (int i = 0; i < WAITS && tri_collection_is_over_limit(); i++) {
+  for (int i = 0; i < WAITS && tri_pacing_is_over_limit(); i++) {
     uint32_t seen = atomic_load_explicit(&cycle.progress, memory_order_acquire);
     if (!tri_collection_is_marking() && !atomic_load_explicit(&cycle.is_wanted, memory_order_relaxed)) return;
     if (i && collector_is_held_up()) return;
@@ -415,7 +454,7 @@ static void assist(size_t claimed) {
   tri_cache_defer(&self->cache);
   tri_collection_assist(claimed);
   tri_cache_undefer(&self->cache);
-  if (tri_unlikely(tri_collection_is_over_limit())) wait_for_collector(self);
+  if (tri_unlikely(tri_pacing_is_over_limit())) wait_for_collector(self);
 }
 
 static void collect_for_growth(void) {
@@ -429,7 +468,7 @@ static void collect_for_growth(void) {
   if (!tri_heap_wants_collection()) return;
   if (!is_left_to_collector())
     tri_cycle_run(TRI_CYCLE_GROWTH);
-  else if (tri_unlikely(tri_collection_is_over_limit()) && tri_thread_known())
+  else if (tri_unlikely(tri_pacing_is_over_limit()) && tri_thread_known())
     wait_for_collector(tri_thread_known());
 }
 

@@ -35,4 +35,7 @@ int tri_cycle_set_percent(int percent);
 
 tri_cycle_history tri_cycle_read_history(void);
 
+/* How many collections were begun, and how many of them are finished or given up. Waits for nobody; any thread. */
+void tri_cycle_counts(uint64_t *begun, uint64_t *over);
+
 #endif

@@ -21,6 +21,7 @@ void tri_history_add(tri_cycle_history *history, tri_cycle_report *report, doubl
   history->count++;
   history->forced += report->reason == TRI_CYCLE_FORCED;
   history->concurrent += report->concurrent;
+  history->young += report->young;
   history->rounds += report->rounds;
   history->abandoned += report->abandoned;
   history->mark_cpu += report->marking_cpu;

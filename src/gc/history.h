@@ -15,6 +15,7 @@ typedef struct tri_cycle_report {
   uint32_t number;
   tri_cycle_reason reason;
   bool concurrent;      /* marked beside the program, by dirty pages */
+  bool young;           /* what was old was taken to live */
   uint64_t since_start; /* its end, since the heap was started */
   uint64_t stopping;    /* sweeping what was left, and stopping the threads; concurrent: the first stop */
   uint64_t marking;
@@ -26,6 +27,7 @@ typedef struct tri_cycle_report {
   size_t dirty_first, dirty_last;         /* bytes, in the first and the last round */
   size_t rescanned;                       /* bytes of dirty ranges */
   size_t heap_before, heap_after, marked; /* bytes */
+  size_t newly_marked;                    /* of which objects that had no mark before */
   size_t heap_in_use;                     /* bytes of spans at the end */
   size_t goal, next_goal;                 /* PTRDIFF_MAX: none */
   size_t stack_bytes, data_bytes;
@@ -36,7 +38,7 @@ typedef struct tri_cycle_report {
 enum { TRI_PAUSE_RING = 256, TRI_STOP_CLASSES = 24 };
 
 typedef struct tri_cycle_history {
-  uint32_t begun, count, forced, concurrent;
+  uint32_t begun, count, forced, concurrent, young;
   uint64_t rounds, abandoned;
   uint64_t last_end; /* since 1970 */
   uint64_t stop_total, stop_longest, stop_count;

@@ -105,6 +105,15 @@ static size_t size_of(uint32_t kind, uintptr_t start) {
   return kind & TRI_KIND_LARGE ? tri_span_of(start)->slot_size : tri_size_classes[tri_kind_class(kind)].size;
 }
 
+/* The page has marks. */
+TRI_INLINE void note_page(tri_view view, uintptr_t start) {
+  size_t page = (start - view.base) >> TRI_PAGE_SHIFT;
+  _Atomic(uint64_t) *word = &view.marked_pages[page / 64];
+  uint64_t bit = UINT64_C(1) << (page % 64);
+  if (tri_unlikely(!(atomic_load_explicit(word, memory_order_relaxed) & bit)))
+    atomic_fetch_or_explicit(word, bit, memory_order_relaxed);
+}
+
 /* False when it was marked already. */
 static bool set_mark(uintptr_t start) {
   uint64_t bit = tri_bit_mask(start);
@@ -124,6 +133,7 @@ static TRI_NOINLINE uintptr_t shade_other(tri_marker *marker, uintptr_t address)
   uintptr_t start = object_around(marker->view, address);
   if (!start || !set_mark(start)) return 0;
   uint32_t kind = kind_of(marker->view, start);
+  if (!(kind & TRI_KIND_NOSCAN)) note_page(marker->view, start);
   if (!(kind & TRI_KIND_NOSCAN)) return pointers_of(marker->view, start) ? start : start | ENTRY_OTHER;
   marker->bytes += size_of(kind, start);
   return 0;
@@ -141,6 +151,7 @@ TRI_INLINE uintptr_t *shade(tri_view view, tri_marker *marker, uintptr_t *top, u
     if (atomic_load_explicit(&bits->mark, memory_order_relaxed) & bit) return top;
     if (tri_likely(pointers_of(view, word))) {
       (void)atomic_fetch_or_explicit(&bits->mark, bit, memory_order_relaxed);
+      note_page(view, word);
       *top = word;
       return top + 1;
     }
@@ -313,7 +324,9 @@ static void rescan_page(tri_marker *marker, tri_batch *batch, uintptr_t low, uin
   if (first && first < low && is_marked(view, first)) rescan_object(marker, batch, first, kind, low, high);
   for (uintptr_t at = low; at < high; at += 64 * TRI_GRANULE) {
     prefetch_word(at + 64 * TRI_GRANULE < high ? at + 64 * TRI_GRANULE : after);
-    uint64_t marks = atomic_load_explicit(&view.bits[(at - view.base) >> TRI_BITS_SHIFT].mark, memory_order_relaxed);
+    const tri_bits *bits = &view.bits[(at - view.base) >> TRI_BITS_SHIFT];
+    uint64_t marks = atomic_load_explicit(&bits->mark, memory_order_relaxed);
+    if (marks) marks &= atomic_load_explicit(&bits->alloc, memory_order_acquire);
     for (; marks; marks &= marks - 1)
       rescan_object(marker, batch, at + ((uintptr_t)__builtin_ctzll(marks) << TRI_GRANULE_SHIFT), kind, low, high);
   }
@@ -506,6 +519,7 @@ bool tri_marker_begin(tri_marker *marker, uint64_t deadline) {
   *marker = (tri_marker){.view = {.base = tri_the_arena.base,
                                   .used = atomic_load_explicit(&tri_the_arena.used, memory_order_acquire),
                                   .bits = tri_the_arena.bits,
+                                  .marked_pages = tri_the_arena.marked_pages,
                                   .info = tri_the_arena.info},
                          .deadline = deadline};
   buffer_open(marker, buffer);

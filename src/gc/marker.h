@@ -16,6 +16,7 @@ typedef struct tri_view {
   uintptr_t base;
   size_t used;
   tri_bits *bits;
+  _Atomic(uint64_t) *marked_pages;
   const tri_page_info *info;
 } tri_view;
 

@@ -7,7 +7,8 @@
 
 enum {
   BATCH = 64,           /* spans swept per turn at the lock */
-  SCAVENGE_SHARE = 100, /* one part in so many of a processor */
+  SCAVENGE_SHARE = 100, /* one part in so many of a processor, */
+  FAULTS_COST = 3,      /* with what it costs to use the memory again: a fault a page, so many times as much */
 };
 
 static struct {
@@ -71,22 +72,32 @@ static bool retains_too_much(void) {
   return heap.heap_bytes - heap.released_bytes > atomic_load_explicit(&sweep.retain, memory_order_relaxed);
 }
 
-/* Until the next collection, or enough is given back: works a little, sleeps a hundred times as long. */
-static void scavenge_slowly(uint32_t request) {
+/* Gives a little back; returns until when it has to sleep for that, some hundred times as long as it took. 0: there is
+ * nothing left to give. */
+static uint64_t scavenge_some(void) {
+  uint64_t before = tri_os_thread_cpu();
+  tri_lock_take(&sweep.lock);
+  size_t released = tri_page_heap_release(TRI_PAGES_PER_HUGE, false);
+  tri_lock_drop(&sweep.lock);
+  uint64_t spent = tri_os_thread_cpu() - before;
+  return released ? tri_os_now() + spent * (1 + FAULTS_COST) * (SCAVENGE_SHARE - 1) : 0;
+}
+
+/* Until the next collection, or enough is given back. rest_until: of the time before; a collection does not end it. */
+static void scavenge_slowly(uint32_t request, uint64_t *rest_until) {
   while (atomic_load_explicit(&sweep.request, memory_order_relaxed) == request && retains_too_much()) {
-    uint64_t before = tri_os_thread_cpu();
-    tri_lock_take(&sweep.lock);
-    size_t released = tri_page_heap_release(TRI_PAGES_PER_HUGE, false);
-    tri_lock_drop(&sweep.lock);
-    if (!released) return;
-    uint64_t spent = tri_os_thread_cpu() - before;
-    tri_os_wait(&sweep.request, request, (spent + 1) * (SCAVENGE_SHARE - 1));
+    uint64_t time = tri_os_now();
+    if (time < *rest_until)
+      tri_os_wait(&sweep.request, request, *rest_until - time);
+    else if (!(*rest_until = scavenge_some()))
+      return;
   }
 }
 
 static void background(void *argument) {
   (void)argument;
   uint32_t done = 0;
+  uint64_t rest_until = 0;
   for (;;) {
     uint32_t request = atomic_load_explicit(&sweep.request, memory_order_acquire);
     if (request == done) {
@@ -95,7 +106,7 @@ static void background(void *argument) {
     }
     done = request;
     sweep_quietly();
-    scavenge_slowly(request);
+    scavenge_slowly(request, &rest_until);
     atomic_store_explicit(&sweep.cpu, tri_os_thread_cpu(), memory_order_relaxed);
   }
 }

@@ -3,8 +3,11 @@
  * The whole reservation of the heap is watched from the start, so that what is committed later is, too, and remains one
  * mapping with what is there. Of it only those pages are armed that belong to spans in which something was marked: most
  * of what a program allocates dies young, is written all over while it lives, and every first write to an armed page
- * costs nearly a microsecond. A page that is not armed and found to have marks is armed then, and all of it is dirty
- * that once. A page stays armed after the mark, unless nothing in it has lived; it is armed again before the next. */
+ * costs nearly a microsecond. A page that is not armed and has marks counts as dirty, all of it, until it is armed. A
+ * page stays armed after the mark, unless nothing in it has lived.
+ *
+ * Pages are armed beside the program only. In a stop they are just listed: that is quicker, and what is written at such
+ * a time is likely to be written again, which then costs nothing; it is dirty at the next look in any case. */
 #include "gc/watch.h"
 
 #include <string.h>
@@ -110,12 +113,13 @@ void tri_watch_keep_last(size_t count) {
   watch.count = count;
 }
 
-/* ---- the heap ---- */
+/* ---- pages of the heap ---- */
 
-static bool is_armed(size_t page) { return watch.armed[page / 64] >> (page % 64) & 1; }
-
-static void set_armed(size_t first, size_t end) {
-  for (size_t page = first; page < end; page++) watch.armed[page / 64] |= UINT64_C(1) << (page % 64);
+/* Words of the tables below, as far as there is room: the heap may grow while the program runs. What is beyond is not
+ * armed and, as far as it is marked, looked at the next time. */
+static size_t page_words(void) {
+  size_t used = atomic_load_explicit(&tri_the_arena.used, memory_order_relaxed) >> TRI_PAGE_SHIFT;
+  return tri_min(used / 64, watch.armed_region.committed / sizeof *watch.armed);
 }
 
 /* Room for all pages there are; those that come are not armed. */
@@ -124,26 +128,48 @@ static bool extend_armed(void) {
   return tri_region_extend(&watch.armed_region, words * sizeof *watch.armed);
 }
 
-/* A run of chunks to look at, as far as there is room for its pages: the heap may grow while the program runs. What is
- * beyond is not armed. */
-static bool next_chunks(size_t page, size_t *first, size_t *end) {
-  bool found = tri_page_heap_next_scanned(page, first, end);
-  *end = tri_min(*end, watch.armed_region.committed * 8);
-  return found && *first < *end;
+static uint64_t marked_word(size_t word) {
+  return atomic_load_explicit(&tri_the_arena.marked_pages[word], memory_order_relaxed);
 }
 
-static bool is_scanned(size_t page) {
-  uint32_t kind = tri_arena_kind(page);
-  return (kind & TRI_KIND_IN_USE) && !(kind & TRI_KIND_NOSCAN);
+static uint64_t armed_pages(size_t word) { return watch.armed[word]; }
+static uint64_t new_pages(size_t word) { return marked_word(word) & ~watch.armed[word]; }
+static uint64_t idle_pages(size_t word) { return watch.armed[word] & ~marked_word(word); }
+
+static void set_armed(size_t first, size_t end) {
+  for (size_t page = first; page < end; page++) watch.armed[page / 64] |= UINT64_C(1) << (page % 64);
 }
 
-/* A run of pages for which holds is true, or gaps in it of so few pages that to ask the system once is cheaper. */
-static bool next_run(size_t *page, size_t limit, bool (*holds)(size_t page), size_t *first, size_t *end) {
-  while (*page < limit && !holds(*page)) ++*page;
-  *first = *end = *page;
-  for (; *page < limit && *page - *end <= GAP; ++*page)
-    if (holds(*page)) *end = *page + 1;
+static void clear_armed(size_t first, size_t end) {
+  for (size_t page = first; page < end; page++) watch.armed[page / 64] &= ~(UINT64_C(1) << (page % 64));
+}
+
+/* The first page at or after `page` whose bit is `set`; limit when there is none. */
+static size_t find_page(uint64_t (*pages)(size_t word), bool set, size_t page, size_t limit) {
+  while (page < limit) {
+    uint64_t bits = (set ? pages(page / 64) : ~pages(page / 64)) >> (page % 64);
+    if (bits) return tri_min(page + (size_t)__builtin_ctzll(bits), limit);
+    page = tri_align_down(page, 64) + 64;
+  }
+  return limit;
+}
+
+/* A run of such pages from `page` on, with gaps in it of so few that to ask the system once is cheaper. */
+static bool next_run(uint64_t (*pages)(size_t word), size_t page, size_t *first, size_t *end) {
+  size_t limit = page_words() * 64, next = find_page(pages, true, page, limit);
+  *first = *end = next;
+  while (next < limit && next - *end <= GAP) {
+    *end = find_page(pages, false, next, limit);
+    next = find_page(pages, true, *end, limit);
+  }
   return *first < *end;
+}
+
+/* The span of a page that may hold pointers. */
+static const tri_span *span_at(size_t page) {
+  uint32_t kind = tri_arena_kind(page);
+  bool scanned = (kind & TRI_KIND_IN_USE) && !(kind & TRI_KIND_NOSCAN);
+  return scanned ? tri_span_of(tri_arena_address(page)) : NULL;
 }
 
 /* Where arming is for the whole process at once, that comes later. */
@@ -152,91 +178,119 @@ static bool arm_pages(size_t first, size_t end) {
   return watch.provider->process_wide || watch.provider->arm(tri_arena_address(first), tri_arena_address(end));
 }
 
-static bool was_armed_and_is_used(size_t page) { return is_armed(page) && is_scanned(page); }
-
-/* Before a mark: of what is in use, what had marks before. The rest is armed when it is found to be marked, if ever. */
+/* Before a full mark: what had marks before. The rest is armed when it is found to be marked, if ever. */
 bool tri_watch_arm_heap(void) {
-  size_t chunk_first, chunk_end = 0, first, end;
+  size_t first, end = 0;
   if (!extend_armed()) return false;
-  while (next_chunks(chunk_end, &chunk_first, &chunk_end))
-    for (size_t page = chunk_first; next_run(&page, chunk_end, was_armed_and_is_used, &first, &end);)
-      if (!arm_pages(first, end)) return false;
+  while (next_run(armed_pages, end, &first, &end))
+    if (!arm_pages(first, end)) return false;
   return !watch.provider->process_wide || watch.provider->arm(0, 0);
 }
 
-static bool has_marks(const tri_span *span) {
-  size_t words = span->size_class ? tri_span_words(span) : 1; /* a large object has bits at its start alone */
-  for (size_t word = 0; word < words; word++)
-    if (atomic_load_explicit(tri_span_mark_word(span, word), memory_order_relaxed)) return true;
-  return false;
+void tri_watch_forget_marks(void) {
+  size_t words = (atomic_load_explicit(&tri_the_arena.used, memory_order_relaxed) >> TRI_PAGE_SHIFT) / 64;
+  for (size_t i = 0; i < words; i++)
+    if (marked_word(i)) atomic_store_explicit(&tri_the_arena.marked_pages[i], 0, memory_order_relaxed);
 }
 
-/* A page that is not armed, and belongs to a span that holds what is marked. */
-static bool is_newly_marked(size_t page) {
-  if (is_armed(page) || !is_scanned(page)) return false;
-  const tri_span *span = tri_span_of(tri_arena_address(page));
-  return span && has_marks(span);
+/* Markers note the page on which an object starts: all of its span is meant. Returns where the span ends. */
+static size_t list_span(const tri_span *span, size_t *first) {
+  *first = tri_arena_page(span->start);
+  size_t end = *first + span->page_count;
+  tri_note_marked_pages(*first, end);
+  add_dirty(NULL, (tri_os_range){span->start, tri_arena_address(end)});
+  return end;
 }
 
-static void look_at_new(size_t from, size_t limit) {
-  size_t first, end, page = from;
-  while (next_run(&page, limit, is_newly_marked, &first, &end)) {
-    (void)arm_pages(first, end);
-    add_dirty(NULL, (tri_os_range){tri_arena_address(first), tri_arena_address(end)});
+/* Pages to do something with, in runs. */
+typedef struct page_run {
+  size_t first, end;
+} page_run;
+
+/* Adds pages to the run if they are near its end. If not, they are the next run, and the one before is returned. */
+static page_run extend_run(page_run *run, size_t first, size_t end) {
+  page_run before = {0, 0};
+  if (run->first == run->end || first - run->end > GAP) {
+    before = *run;
+    run->first = first;
   }
+  run->end = end;
+  return before;
 }
 
-static void look_at_armed(size_t from, size_t limit) {
-  size_t first, end, page = from;
-  while (next_run(&page, limit, is_armed, &first, &end))
-    (void)watch.provider->harvest(tri_arena_address(first), tri_arena_address(end), !watch.provider->process_wide,
-                                  add_dirty, NULL);
+static void arm_run(page_run run, bool arms) {
+  if (arms && run.first < run.end) (void)arm_pages(run.first, run.end);
 }
 
-size_t tri_watch_look_at_new(void) {
+/* Lists what is marked and not armed; arms: and arms it. */
+static void look_at_new(bool arms) {
+  size_t limit = page_words() * 64, first;
+  page_run run = {0, 0};
+  for (size_t page = 0; (page = find_page(new_pages, true, page, limit)) < limit;) {
+    const tri_span *span = span_at(page);
+    size_t end = span ? list_span(span, &first) : page + 1; /* it was freed since, or will never be scanned */
+    if (span) arm_run(extend_run(&run, first, end), arms);
+    page = end;
+  }
+  arm_run(run, arms);
+}
+
+static void look_at_armed(bool arms) {
   size_t first, end = 0;
-  watch.found = 0;
-  if (!extend_armed()) return 0;
-  while (next_chunks(end, &first, &end)) look_at_new(first, end);
-  return watch.found;
+  while (next_run(armed_pages, end, &first, &end))
+    (void)watch.provider->harvest(tri_arena_address(first), tri_arena_address(end), arms, add_dirty, NULL);
 }
 
-size_t tri_watch_look_at_heap(void) {
-  size_t first, end = 0;
+static size_t look_at_heap(bool at_armed, bool arms) {
   watch.found = 0;
   if (!extend_armed()) {
     give_up_list(); /* nothing is armed again: what is dirty stays so for the next look */
     return watch.found;
   }
-  while (next_chunks(end, &first, &end)) {
-    look_at_armed(first, end);
-    look_at_new(first, end);
-  }
+  if (at_armed) look_at_armed(arms);
+  look_at_new(arms);
   return watch.found;
+}
+
+size_t tri_watch_look_at_heap(void) { return look_at_heap(true, false); }
+
+size_t tri_watch_look_beside(void) {
+  bool own = !watch.provider->process_wide;
+  return look_at_heap(own, own);
 }
 
 /* Where arming is for the whole process at once, that is done when everything has been looked at. */
 bool tri_watch_end_look(void) { return !watch.provider->process_wide || watch.provider->arm(0, 0); }
 
-/* Whoever sweeps meanwhile may make it look so when it is not, which does no harm: before the next mark all is armed
- * again. */
+/* Whether nothing of the page's span is marked. If it is, all of its pages are noted. Spans may be taken apart
+ * meanwhile: what is no longer there is dead, or taken to live once more. */
 static bool is_dead(size_t page) {
-  if (!is_armed(page)) return false;
-  const tri_span *span = is_scanned(page) ? tri_span_of(tri_arena_address(page)) : NULL;
-  return !span || !has_marks(span);
+  const tri_span *span = span_at(page);
+  if (!span) return true;
+  size_t first = tri_arena_page(span->start), end = tri_min(first + span->page_count, page_words() * 64);
+  if (find_page(marked_word, true, first, end) >= end) return true;
+  tri_note_marked_pages(first, end);
+  return false;
+}
+
+static void release_run(page_run run) {
+  if (run.end - run.first >= WORTH_RELEASE && watch.provider->disarm)
+    watch.provider->disarm(tri_arena_address(run.first), tri_arena_address(run.end));
 }
 
 void tri_watch_release_dead(void) {
-  size_t limit, end = 0, first, run_end, page;
-  while (next_chunks(end, &page, &limit)) {
-    while (next_run(&page, limit, is_dead, &first, &run_end)) {
-      if (watch.provider->disarm && run_end - first >= WORTH_RELEASE)
-        watch.provider->disarm(tri_arena_address(first), tri_arena_address(run_end));
-      for (size_t at = first; at < run_end; at++)
-        if (is_dead(at)) watch.armed[at / 64] &= ~(UINT64_C(1) << (at % 64));
+  size_t limit = page_words() * 64;
+  page_run run = {0, 0};
+  for (size_t page = 0; (page = find_page(idle_pages, true, page, limit)) < limit; page++) {
+    if (!is_dead(page)) continue;
+    clear_armed(page, page + 1);
+    if (run.end != page) {
+      release_run(run);
+      run.first = page;
     }
-    end = limit;
+    run.end = page + 1;
   }
+  release_run(run);
 }
 
 size_t tri_watch_table_bytes(void) { return watch.armed_region.committed; }
@@ -280,16 +334,16 @@ static void add_data(void *argument, tri_os_range range) {
   if (!tri_roots_add_data(range)) watch.data_refused = true;
 }
 
-bool tri_watch_look_at_data(void) {
-  bool rearm = !watch.provider->process_wide;
+bool tri_watch_look_at_data(bool arms) {
   watch.data_refused = false;
   if (!update_data()) return tri_roots_add_all_data();
   for (size_t i = 0; i < watch.data_count; i++) {
     watched_data *data = &watch.data[i];
     if (data->armed)
-      data->armed = watch.provider->harvest(data->range.low, data->range.high, rearm, add_data, NULL);
+      data->armed = watch.provider->harvest(data->range.low, data->range.high, arms && !watch.provider->process_wide,
+                                            add_data, NULL);
     else { /* armed first, then read: what is written between is dirty */
-      data->armed = arm_data(data);
+      if (arms) data->armed = arm_data(data);
       add_data(NULL, data->range);
     }
   }

@@ -22,16 +22,18 @@ bool tri_watch_arm_heap(void);
 
 /* ---- the heap ---- */
 
-/* Arms what holds marks and is not armed yet, and adds it to the list. No marker is at work. The program may run, but
- * what it calls for is then better done here than in the stop. */
-size_t tri_watch_look_at_new(void);
+/* All marks have been cleared. */
+void tri_watch_forget_marks(void);
 
-/* Adds what of the heap is dirty to the list, and arms it again; what is new, too. No marker is at work and the world
- * is stopped. Returns the bytes found. */
+/* Adds what of the heap is dirty to the list. The world is stopped. Returns the bytes found. */
 size_t tri_watch_look_at_heap(void);
 
-/* At the end of a mark, before anything is swept: what is armed and holds nothing that lives is let go where it comes
- * in long runs, for it will be written soon. The program may run. */
+/* The same while the program runs, and arms what it lists. No marker is at work. Where arming is for the whole process
+ * at once, it lists only what has marks and is not armed. */
+size_t tri_watch_look_beside(void);
+
+/* At the end of a full mark: what is armed and holds nothing that lives is let go, for it will be written soon. The
+ * program may run. */
 void tri_watch_release_dead(void);
 
 /* Memory of its tables: part of GCSys. */
@@ -47,9 +49,9 @@ void tri_watch_keep_last(size_t count);
 
 /* ---- static data ---- */
 
-/* Adds what is dirty, or not watched, of the static data that the visit has noted to the roots gathered, and arms it
- * again. What is new is watched from now on. False when memory for the list is out. */
-bool tri_watch_look_at_data(void);
+/* Adds what is dirty, or not watched, of the static data that the visit has noted to the roots gathered; arms: and arms
+ * it, the new, too. False when memory for the list is out. */
+bool tri_watch_look_at_data(bool arms);
 
 /* In a stop, when both have been looked at. False when they may not have been armed again. */
 bool tri_watch_end_look(void);

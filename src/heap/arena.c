@@ -15,6 +15,7 @@ static bool reserve_all(tri_arena *arena, size_t size) {
          tri_region_reserve(&arena->bits_region, pages * TRI_WORDS_PER_PAGE * sizeof *arena->bits, 4096,
                             "tricolor: bits") &&
          tri_region_reserve(&arena->grey_region, pages * TRI_WORDS_PER_PAGE * 8, 4096, "tricolor: grey") &&
+         tri_region_reserve(&arena->marked_region, pages / 8, 4096, "tricolor: marked pages") &&
          tri_region_reserve(&arena->info_region, pages * sizeof *arena->info, 4096, "tricolor: page info") &&
          tri_region_reserve(&arena->spans_region, pages * sizeof *arena->spans, 4096, "tricolor: page spans") &&
          tri_meta_reserve(size);
@@ -24,6 +25,7 @@ static void unreserve_all(tri_arena *arena) {
   tri_region_unreserve(&arena->heap_region);
   tri_region_unreserve(&arena->bits_region);
   tri_region_unreserve(&arena->grey_region);
+  tri_region_unreserve(&arena->marked_region);
   tri_region_unreserve(&arena->info_region);
   tri_region_unreserve(&arena->spans_region);
   tri_meta_unreserve();
@@ -45,6 +47,7 @@ bool tri_arena_init(size_t size) {
   arena->reserved = size;
   arena->bits = (tri_bits *)arena->bits_region.base;
   arena->grey = (_Atomic(uint64_t) *)arena->grey_region.base;
+  arena->marked_pages = (_Atomic(uint64_t) *)arena->marked_region.base;
   arena->info = (tri_page_info *)arena->info_region.base;
   arena->spans = (_Atomic(tri_span *) *)arena->spans_region.base;
   arena->huge_from = huge_threshold;
@@ -59,6 +62,7 @@ bool tri_arena_grow(size_t count, bool *huge) {
   if (count > (arena->reserved - used) / TRI_CHUNK_SIZE) return false;
   if (!tri_region_extend(&arena->bits_region, pages * TRI_WORDS_PER_PAGE * sizeof *arena->bits) ||
       !tri_region_extend(&arena->grey_region, pages * TRI_WORDS_PER_PAGE * 8) ||
+      !tri_region_extend(&arena->marked_region, pages / 8) ||
       !tri_region_extend(&arena->info_region, pages * sizeof *arena->info) ||
       !tri_region_extend(&arena->spans_region, pages * sizeof *arena->spans) ||
       !tri_region_extend(&arena->heap_region, to))
@@ -72,6 +76,6 @@ bool tri_arena_grow(size_t count, bool *huge) {
 size_t tri_arena_table_bytes(void) {
   const tri_arena *arena = &tri_the_arena;
   bool grey = atomic_load_explicit(&arena->grey_used, memory_order_relaxed);
-  return arena->bits_region.committed + (grey ? arena->grey_region.committed : 0) + arena->info_region.committed +
-         arena->spans_region.committed;
+  return arena->bits_region.committed + (grey ? arena->grey_region.committed : 0) + arena->marked_region.committed +
+         arena->info_region.committed + arena->spans_region.committed;
 }

@@ -7,6 +7,8 @@
  *          one cache line. Only slot starts ever have bits.
  *   grey   marked objects whose scan was put off because no work buffer could be had (gc/mark.c); untouched, hence
  *          without memory behind it, unless that happens.
+ *   marked a bit: an object that starts there and may hold pointers has been marked since marks were last cleared
+ *          (gc/watch.c). Set by markers, by atomic OR; cleared when the page is free.
  *   info   what the marker has to know of a page (tri_page_info).
  *   spans  the span a page belongs to.
  *
@@ -39,13 +41,13 @@ typedef struct tri_arena {
   /* Bytes committed from base; grows only. Release at growth, acquire not needed: see tri_arena_has. */
   _Atomic(size_t) used;
   tri_bits *bits;
-  _Atomic(uint64_t) *grey;
+  _Atomic(uint64_t) *grey, *marked_pages;
   _Atomic(bool) grey_used; /* ever: relaxed, a figure */
   tri_page_info *info;
   _Atomic(tri_span *) *spans;
   size_t reserved;
   size_t huge_from; /* chunks from this offset on are advised to be huge pages; SIZE_MAX: none */
-  tri_region heap_region, bits_region, grey_region, info_region, spans_region;
+  tri_region heap_region, bits_region, grey_region, marked_region, info_region, spans_region;
 } tri_arena;
 
 extern tri_arena tri_the_arena;
@@ -85,6 +87,16 @@ TRI_INLINE size_t tri_arena_page(uintptr_t address) { return (address - tri_the_
 TRI_INLINE uintptr_t tri_arena_address(size_t page) { return tri_the_arena.base + (page << TRI_PAGE_SHIFT); }
 TRI_INLINE uint32_t tri_arena_kind(size_t page) {
   return atomic_load_explicit(&tri_the_arena.info[page].kind, memory_order_relaxed);
+}
+
+/* Pages [first, end) have marks. Relaxed: they are looked at when no marker is at work. */
+TRI_INLINE void tri_note_marked_pages(size_t first, size_t end) {
+  for (size_t page = first; page < end; page++) {
+    _Atomic(uint64_t) *word = &tri_the_arena.marked_pages[page / 64];
+    uint64_t bit = UINT64_C(1) << (page % 64);
+    if (!(atomic_load_explicit(word, memory_order_relaxed) & bit))
+      atomic_fetch_or_explicit(word, bit, memory_order_relaxed);
+  }
 }
 
 /* Where the bits of the 16 bytes at address are, and which. */

@@ -71,7 +71,9 @@ static void clear_claimed(const tri_span *span, uintptr_t base, uint64_t claimed
 static void claim(tri_cache *cache, tri_cache_slot *slot, tri_span *span, uint32_t word, uint64_t claimed,
                   uint64_t starts) {
   if (tri_unlikely(tri_the_heap.collect_every)) claimed &= -claimed; /* every allocation comes by here */
-  uint64_t before = atomic_fetch_or_explicit(tri_span_alloc_word(span, word), claimed, memory_order_acq_rel);
+  tri_bits *bits = &tri_arena_bits(span->start)[word];
+  tri_clear_marks(bits, claimed); /* of objects that were freed while they were old */
+  uint64_t before = atomic_fetch_or_explicit(&bits->alloc, claimed, memory_order_acq_rel);
   TRI_ASSERT(!(before & claimed));
   (void)before;
   uintptr_t base = span->start + (uintptr_t)word * 64 * TRI_GRANULE;
@@ -127,7 +129,7 @@ static bool claim_next(tri_cache *cache, tri_cache_slot *slot, tri_span *span) {
 /* ---- owning spans ---- */
 
 static void slot_sweep(tri_cache_slot *slot, tri_span *span) {
-  uint32_t freed = tri_span_exchange(span, slot->word, slot->at_stop | waiting(slot));
+  uint32_t freed = tri_span_sweep(span, slot->word, slot->at_stop | waiting(slot));
   tri_count_swept(span->size_class, freed);
   if (freed) rewind_cursor(slot);
 }
@@ -264,6 +266,7 @@ bool tri_cache_slot_is_waiting(tri_span *span, uintptr_t start) {
 
 /* A slot of the current word goes straight back to the waiting ones and is the next to be handed out. */
 static void free_into_word(tri_cache_slot *slot, tri_span *span, uintptr_t start) {
+  tri_clear_marks(tri_arena_bits(start), tri_bit_mask(start));
   if (span->slot_size <= TRI_BULK_ZERO_MAX) memset((void *)start, 0, span->slot_size);
   atomic_store_explicit(&slot->free, waiting(slot) | tri_bit_mask(start), memory_order_relaxed);
 }

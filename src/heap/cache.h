@@ -15,10 +15,10 @@
  *   stop begin  (collector, all threads stopped) clears the allocation bits of waiting slots, so that the mark sees
  *               exactly the objects that were handed out, and remembers free in at_stop
  *   stop end    sets those bits again. A slot the thread had just chosen is in at_stop: allocated after the mark
- *   refill      (owner) finds span epoch behind heap epoch: exchanges the bitmaps, keeping at_stop's slots of the
- *               current word, which were handed out since the mark or wait. Then it claims as ever.
- *   idle owner  when the next collection begins and the owner has not refilled, the collector does the same exchange
- *               while the owner is stopped; it touches neither free nor the current word's waiting bits
+ *   refill      (owner) finds span epoch behind heap epoch: sweeps the span, keeping at_stop's slots of the current
+ *               word, which were handed out since the mark or wait. Then it claims as ever.
+ *   idle owner  when the next collection begins and the owner has not refilled, the collector sweeps the span in the
+ *               same way while the owner is stopped; it touches neither free nor the current word's waiting bits
  *
  * Slow paths run with defer set: the stop signal's handler then only notes the request and the path parks when it is
  * done. So a stopped thread is never inside a lock of ours, and the collector may use a stopped thread's slow-path
@@ -143,7 +143,7 @@ bool tri_cache_slot_is_waiting(tri_span *span, uintptr_t start);
 void tri_cache_stop_begin(tri_cache *cache);
 void tri_cache_stop_end(tri_cache *cache);
 
-/* Exchanges the bitmaps of cached spans that the owner has not swept since the last mark. */
+/* Sweeps the cached spans that the owner has not swept since the last mark. */
 void tri_cache_sweep(tri_cache *cache);
 
 /* Gives every span back: the thread ends or detaches. */

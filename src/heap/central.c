@@ -90,7 +90,7 @@ static void put(tri_central *central, tri_span *span) {
 
 static void sweep(tri_span *span) {
   TRI_ASSERT(atomic_load_explicit(&span->epoch, memory_order_relaxed) + 1 == tri_heap_epoch());
-  tri_count_swept(span->size_class, tri_span_exchange(span, 0, 0));
+  tri_count_swept(span->size_class, tri_span_sweep(span, 0, 0));
 }
 
 static tri_span *create(tri_central *central, uint32_t bucket, tri_span_supply *supply) {

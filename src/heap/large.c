@@ -91,11 +91,10 @@ bool tri_large_sweep_one(void) {
     tri_lock_drop(&large.lock);
     return false;
   }
-  _Atomic(uint64_t) *mark = tri_span_mark_word(span, 0);
+  uint64_t mark = atomic_load_explicit(tri_span_mark_word(span, 0), memory_order_relaxed);
   bool allocated = tri_slot_is_allocated(span->start); /* freed while the mark was on, else */
-  bool live = allocated && (atomic_load_explicit(mark, memory_order_relaxed) & 1);
+  bool live = allocated && mark;
   if (live) {
-    atomic_store_explicit(mark, 0, memory_order_relaxed);
     atomic_store_explicit(&span->epoch, tri_heap_epoch(), memory_order_relaxed);
     tri_span_push(&large.lists[tri_heap_epoch() & 1], span);
   } else {

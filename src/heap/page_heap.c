@@ -206,6 +206,13 @@ static void clear_bits(const tri_span *span) {
   tri_bits *bits = tri_arena_bits(span->start);
   size_t words = span->size_class ? tri_span_words(span) : 1; /* a large object has bits at its start only */
   memset((void *)bits, 0, words * sizeof *bits);
+  size_t first = tri_arena_page(span->start);
+  for (size_t page = first; page < first + span->page_count; page++) {
+    _Atomic(uint64_t) *marked = &tri_the_arena.marked_pages[page / 64];
+    uint64_t bit = UINT64_C(1) << (page % 64);
+    if (atomic_load_explicit(marked, memory_order_relaxed) & bit)
+      atomic_fetch_and_explicit(marked, ~bit, memory_order_relaxed);
+  }
 }
 
 void tri_span_destroy(tri_span *span) {
@@ -232,17 +239,6 @@ size_t tri_page_heap_release(size_t max_pages, bool any) {
   tri_pages_released(&page_heap.pages, run, done);
   tri_lock_drop(&page_heap.lock);
   return done ? run.count : 0;
-}
-
-bool tri_page_heap_next_scanned(size_t page, size_t *first, size_t *end) {
-  tri_lock_take(&page_heap.lock);
-  size_t count = tri_pages_chunk_count(&page_heap.pages) * TRI_PAGES_PER_CHUNK;
-  while (page < count && tri_pages_kind_of(&page_heap.pages, page) != TRI_PAGES_SCAN) page += TRI_PAGES_PER_CHUNK;
-  *first = page;
-  while (page < count && tri_pages_kind_of(&page_heap.pages, page) == TRI_PAGES_SCAN) page += TRI_PAGES_PER_CHUNK;
-  *end = page;
-  tri_lock_drop(&page_heap.lock);
-  return *first < *end;
 }
 
 static bool is_in_span(size_t page) { return tri_span_of(tri_arena_address(page)) != NULL; }

@@ -1,4 +1,4 @@
-/* span.c - lists of spans and the exchange of their bitmaps. See span.h. */
+/* span.c - lists of spans and the sweeping of one. See span.h. */
 #include "heap/span.h"
 
 #include <string.h>
@@ -53,21 +53,18 @@ static void poison_freed(const tri_span *span, size_t word, uint64_t freed) {
 }
 
 /* One word; returns the freed bits. Relaxed: the exchange is ordered by the caller's ownership of the span, and a
- * concurrent tri_free only clears allocation bits. A mark may outlive its allocation bit (freed since the mark), so
- * marks are cleared whatever the allocation word says. */
-TRI_INLINE uint64_t exchange_word(tri_bits *bits, uint64_t also) {
-  uint64_t keep = atomic_load_explicit(&bits->mark, memory_order_relaxed);
-  if (keep) atomic_store_explicit(&bits->mark, 0, memory_order_relaxed);
-  keep |= also;
+ * concurrent tri_free only clears bits. */
+TRI_INLINE uint64_t sweep_word(tri_bits *bits, uint64_t also) {
+  uint64_t keep = atomic_load_explicit(&bits->mark, memory_order_relaxed) | also;
   if (!(atomic_load_explicit(&bits->alloc, memory_order_relaxed) & ~keep)) return 0;
   return atomic_fetch_and_explicit(&bits->alloc, keep, memory_order_relaxed) & ~keep;
 }
 
-uint32_t tri_span_exchange(tri_span *span, size_t also_word, uint64_t also) {
+uint32_t tri_span_sweep(tri_span *span, size_t also_word, uint64_t also) {
   tri_bits *bits = tri_arena_bits(span->start);
   uint32_t freed = 0, live = 0;
   for (size_t word = 0; word < tri_span_words(span); word++) {
-    uint64_t gone = exchange_word(&bits[word], word == also_word ? also : 0);
+    uint64_t gone = sweep_word(&bits[word], word == also_word ? also : 0);
     freed += tri_popcount(gone);
     live += tri_popcount(atomic_load_explicit(&bits[word].alloc, memory_order_acquire)); /* as in tri_span_count */
     if (tri_unlikely(tri_the_heap.poison) && gone) poison_freed(span, word, gone);

@@ -6,13 +6,13 @@
  *   free      no pages; the descriptor waits for reuse
  *   central   on a list of its central (heap/central.h), whose lock guards everything in it
  *   swept     taken off a list by a thread that sweeps it or is about to cache or free it: that thread's
- *   cached    owned by one slot of one thread's cache (heap/cache.h): that thread's. No stop sweeps it or writes its
- *             slot's word; its owner exchanges its bitmaps at refill when it finds the epoch has moved on
+ *   cached    owned by one slot of one thread's cache (heap/cache.h): that thread's. No stop writes its slot's
+ *             word; its owner sweeps it at refill when it finds that the epoch has moved on
  *   large     on the list of large objects
  *
  * epoch says which collection's marks the allocation bits reflect. epoch == heap epoch: swept. epoch + 1 == heap epoch:
- * the mark bits of the last collection still wait to be exchanged. No other value can occur: a collection begins by
- * sweeping what is left. */
+ * objects that the last collection has not marked still have their bits. No other value can occur: a collection begins
+ * by sweeping what is left. */
 #ifndef TRI_SPAN_H
 #define TRI_SPAN_H
 
@@ -78,13 +78,23 @@ TRI_INLINE _Atomic(uint64_t) *tri_span_mark_word(const tri_span *span, size_t wo
   return &tri_arena_bits(span->start)[word].mark;
 }
 
+/* Slots become another's: a new object is not old, whatever was there before. A marker that comes by an old pointer may
+ * set the mark again, which keeps the new object for longer and loses nothing; but one that has read a pointer to the
+ * new object must set it after this. Hence the fence: it orders this before the store of any such pointer, and who
+ * reads that finds the mark's address by it. */
+TRI_INLINE void tri_clear_marks(tri_bits *bits, uint64_t mask) {
+  if (tri_likely(!(atomic_load_explicit(&bits->mark, memory_order_relaxed) & mask))) return;
+  atomic_fetch_and_explicit(&bits->mark, ~mask, memory_order_relaxed);
+  atomic_thread_fence(memory_order_release);
+}
+
 /* Objects allocated by the bits. */
 uint32_t tri_span_count(const tri_span *span);
 
-/* Sweeps a small span: allocation bits become the mark bits (those set in also stay as well in word also_word), the
- * mark bits become zero. The caller owns the span. Bits cleared meanwhile by tri_free stay clear. Returns how many
- * objects that freed and sets live. Poisons what it frees in poison mode. */
-uint32_t tri_span_exchange(tri_span *span, size_t also_word, uint64_t also);
+/* Sweeps a small span: objects without a mark are freed (but for those in also, of word also_word). Marks stay: they
+ * tell what is old until a full collection clears them. The caller owns the span. Bits cleared meanwhile by tri_free
+ * stay clear. Returns how many objects that freed and sets live. Poisons what it frees in poison mode. */
+uint32_t tri_span_sweep(tri_span *span, size_t also_word, uint64_t also);
 
 /* ---- the page heap: spans from pages ---- */
 
@@ -120,9 +130,6 @@ bool tri_page_heap_init(void);
 /* Takes up to max_pages of free memory from the heap and gives it to the system. Returns the pages given; 0: none left.
  * any: also parts of huge pages. */
 size_t tri_page_heap_release(size_t max_pages, bool any);
-
-/* The first run, at or after page, of whole chunks that hold spans with pointers; false when there is none. */
-bool tri_page_heap_next_scanned(size_t page, size_t *first, size_t *end);
 
 /* For heap/mend.c: the pages in use are those of spans, this many. Free descriptors are lost, and supplies void. */
 void tri_page_heap_mend(size_t used_pages, size_t spans);

@@ -109,6 +109,7 @@ void tri_stopstats_collect(tri_stopstats *stats) {
                            .gear = tri_collection_is_concurrent() ? "page" : "none",
                            .cycles_begun = history.begun,
                            .concurrent = history.concurrent,
+                           .young = history.young,
                            .rounds = history.rounds,
                            .abandoned = history.abandoned,
                            .assist_ns = history.assist};
@@ -130,7 +131,10 @@ void tri_trace_collection(const tri_cycle_report *report) {
       ms(report->marking), ms(report->finishing), ms(report->stopping_cpu), ms(report->assist), ms(report->marking_cpu),
       ms(report->finishing_cpu), report->heap_before >> 20, report->heap_after >> 20, report->marked >> 20,
       report->goal == PTRDIFF_MAX ? 0 : report->goal >> 20, report->stack_bytes >> 20, report->data_bytes >> 20,
-      report->markers, report->reason == TRI_CYCLE_FORCED ? " (forced)" : "");
+      report->markers,
+      report->reason == TRI_CYCLE_FORCED ? " (forced)"
+      : report->young                    ? " (young)"
+                                         : "");
 }
 
 void tri_trace_rounds(const tri_cycle_report *report) {

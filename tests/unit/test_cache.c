@@ -57,10 +57,17 @@ static void sweep_all(void) {
   while (tri_sweep_batch()) {}
 }
 
-/* A whole collection; forced: as tri_gc makes it, with the caches swept before the world goes on. */
+static void clear_marks(void) {
+  for (size_t i = 0; i < atomic_load(&tri_the_arena.used) >> TRI_BITS_SHIFT; i++)
+    atomic_store(&tri_the_arena.bits[i].mark, 0);
+}
+
+/* A whole collection; forced: as tri_gc makes it, with the caches swept before the world goes on. One that is not is
+ * young: what has a mark lives. */
 static void collect(bool forced) {
   sweep_all();
   tri_cache_sweep(cache);
+  if (forced) clear_marks();
   tri_cache_stop_begin(cache);
   check_hidden();
   for (size_t i = 0; i < object_count; i++) set_mark((uintptr_t)objects[i].start);

@@ -306,7 +306,7 @@ static void test_parts_of_sys_are_mapped(void **state) {
   churn(&random, 2000);
   tri_memstats stats = read_stats();
   const tri_arena *arena = &tri_the_arena;
-  const tri_region *tables[] = {&arena->bits_region, &arena->info_region, &arena->spans_region};
+  const tri_region *tables[] = {&arena->bits_region, &arena->marked_region, &arena->info_region, &arena->spans_region};
   size_t table_bytes = 0;
   for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
     check_region(tables[i]);

@@ -21,6 +21,7 @@ static const char *const variables[] = {"GOGC",
                                         "TRICOLOR_GC_PERCENT",
                                         "TRICOLOR_GC_THREADS",
                                         "TRICOLOR_GEAR",
+                                        "TRICOLOR_YOUNG",
                                         "TRICOLOR_HEAP_RESERVE",
                                         "TRICOLOR_SIGNAL",
                                         "TRICOLOR_HUGE_PAGES",
@@ -60,7 +61,7 @@ static void assert_bad(const char *variable, const char *value) {
 static void test_defaults(void **state) {
   (void)state;
   tri_settings settings = read_good();
-  tri_settings want = {.gc_percent = 100, .signal = SIGURG, .huge_pages = 1};
+  tri_settings want = {.gc_percent = 100, .signal = SIGURG, .young = 1};
   assert_memory_equal(&settings, &want, sizeof want);
 }
 
@@ -111,8 +112,8 @@ static void test_numbers(void **state) {
   (void)state;
   assert_int_equal(read_with("TRICOLOR_GC_THREADS", "64").gc_threads, 64);
   assert_int_equal(read_with("TRICOLOR_SIGNAL", "10").signal, 10);
-  assert_int_equal(read_with("TRICOLOR_HUGE_PAGES", "0").huge_pages, 0);
-  assert_int_equal(read_with("TRICOLOR_HUGE_PAGES", "off").huge_pages, 0);
+  assert_int_equal(read_with("TRICOLOR_HUGE_PAGES", "1").huge_pages, 1);
+  assert_int_equal(read_with("TRICOLOR_HUGE_PAGES", "on").huge_pages, 1);
   assert_bad("TRICOLOR_GC_THREADS", "65");
   assert_bad("TRICOLOR_SIGNAL", "0");
   assert_bad("TRICOLOR_SIGNAL", "65");

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/bits"
 	"slices"
+	"strings"
 )
 
 const (
@@ -11,6 +12,7 @@ const (
 	buckets   = (64 - partBits + 1) << partBits
 	windowNs  = 10 * 1000 * 1000
 	windowMax = 60 * 1000 // ten minutes, which is as long as run.py waits
+	toldBits  = 3         // the histogram that is printed divides each power of two into 8 parts
 )
 
 // Latency is how long each operation takes, and how many are done in each 10 ms: the counterpart of latency.h, which
@@ -109,14 +111,42 @@ func (l *Latency) percentileUs(share float64) float64 {
 	return float64(l.longestNs) / 1e3
 }
 
+// All operations: "TOP:COUNT,...", where so many took up to TOP nanoseconds, and longer than the top before.
+func (l *Latency) histogramText() string {
+	const together = 1 << (partBits - toldBits)
+	var parts []string
+	for i := 0; i < buckets; i += together {
+		var count uint64
+		for _, n := range l.buckets[i : i+together] {
+			count += n
+		}
+		if count > 0 {
+			parts = append(parts, fmt.Sprintf("%d:%d", min(bucketTopNs(i+together-1), l.longestNs), count))
+		}
+	}
+	return strings.Join(parts, ",")
+}
+
+// All windows in order: "COUNT,...".
+func (l *Latency) windowsText() string {
+	parts := make([]string, l.windows)
+	for i := range parts {
+		parts[i] = fmt.Sprint(l.done[i])
+	}
+	return strings.Join(parts, ",")
+}
+
 // Text gives the key=value figures of all operations for Print.
 func (l *Latency) Text() string {
 	text := fmt.Sprintf("p50_us=%.3f p99_us=%.3f p999_us=%.3f p9999_us=%.3f max_us=%.3f", l.percentileUs(0.5),
 		l.percentileUs(0.99), l.percentileUs(0.999), l.percentileUs(0.9999), float64(l.longestNs)/1e3)
+	if l.count > 0 {
+		text += " ops_ns=" + l.histogramText()
+	}
 	if l.windows == 0 {
 		return text
 	}
 	sorted := slices.Sorted(slices.Values(l.done[:l.windows]))
-	return text + fmt.Sprintf(" win_median=%d win_p1=%d win_min=%d", sorted[l.windows/2], sorted[l.windows/100],
+	return text + " windows=" + l.windowsText() + fmt.Sprintf(" win_median=%d win_p1=%d win_min=%d", sorted[l.windows/2], sorted[l.windows/100],
 		sorted[0])
 }

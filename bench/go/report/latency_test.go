@@ -46,6 +46,13 @@ func TestPercentilesAreThoseOfTheSortedTimes(t *testing.T) {
 	}
 }
 
+func TestHistogramHasEveryTimeOnceAndEndsWithTheLongest(t *testing.T) {
+	l := latencyOf(15, 16, 1000, 1001, 5000003)
+	if got, want := l.histogramText(), "15:1,31:1,1023:2,5000003:1"; got != want {
+		t.Errorf("the histogram is %s, want %s", got, want)
+	}
+}
+
 func TestWindowsWithoutAnOperationCountAsNone(t *testing.T) {
 	l := NewLatency()
 	l.windowEndNs = windowNs
@@ -58,7 +65,7 @@ func TestWindowsWithoutAnOperationCountAsNone(t *testing.T) {
 	if l.windows != 3 || l.done[0] != 3 || l.done[1] != 0 || l.done[2] != 0 || l.done[3] != 2 {
 		t.Errorf("%d windows: %v", l.windows, l.done[:4])
 	}
-	if text := l.Text(); !strings.HasSuffix(text, " win_median=0 win_p1=0 win_min=0") {
+	if text := l.Text(); !strings.HasSuffix(text, " windows=3,0,0 win_median=0 win_p1=0 win_min=0") {
 		t.Error(text)
 	}
 }

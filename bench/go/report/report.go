@@ -24,6 +24,7 @@ type figures struct {
 	longestStopNs uint64
 	totalStopNs   uint64
 	stopP99Ns     uint64
+	stopsUs       string
 	cpuMs         float64
 }
 
@@ -34,9 +35,9 @@ func Measured() {
 	peak := peakKiB()
 	var mem runtime.MemStats
 	runtime.ReadMemStats(&mem)
-	stops, p99, longest := stopHistogram()
+	stops, p99, longest, text := stopHistogram()
 	longest = longestStop(&mem, longest)
-	final = &figures{peak, mem.NumGC, stops, longest, mem.PauseTotalNs, min(p99, longest), collectorMs()}
+	final = &figures{peak, mem.NumGC, stops, longest, mem.PauseTotalNs, min(p99, longest), text, collectorMs()}
 }
 
 // Print writes the line that run.py reads. format adds the workload's own key=value figures; every workload gives
@@ -46,9 +47,9 @@ func Print(workload, format string, arguments ...any) {
 		Measured()
 	}
 	fmt.Printf("bench workload=%s peer=go version=%s allocator=go peak_kib=%d collections=%d stops=%d "+
-		"longest_stop_us=%.1f total_stop_us=%.1f stop_p99_us=%.1f gc_cpu_ms=%.3f ", workload, version(), final.peakKiB,
+		"longest_stop_us=%.1f total_stop_us=%.1f stop_p99_us=%.1f stops_us=%s gc_cpu_ms=%.3f ", workload, version(), final.peakKiB,
 		final.collections, final.stops, float64(final.longestStopNs)/1e3, float64(final.totalStopNs)/1e3,
-		float64(final.stopP99Ns)/1e3, final.cpuMs)
+		float64(final.stopP99Ns)/1e3, final.stopsUs, final.cpuMs)
 	fmt.Printf(format+"\n", arguments...)
 }
 
@@ -73,8 +74,9 @@ func peakKiB() uint64 {
 }
 
 // The number of stops that the collector made, and the upper edges, in nanoseconds, of the bucket that 99 of 100 of
-// them did not exceed, and of the bucket of the longest one.
-func stopHistogram() (stops, p99Ns, longestNs uint64) {
+// them did not exceed, and of the bucket of the longest one. And all of them: "EDGE:COUNT,...", where so many took up to
+// EDGE microseconds, and longer than the edge before.
+func stopHistogram() (stops, p99Ns, longestNs uint64, text string) {
 	sample := []metrics.Sample{{Name: "/sched/pauses/total/gc:seconds"}}
 	metrics.Read(sample)
 	histogram := sample[0].Value.Float64Histogram()
@@ -82,6 +84,7 @@ func stopHistogram() (stops, p99Ns, longestNs uint64) {
 		stops += count
 	}
 	var seen uint64
+	var parts []string
 	for i, count := range histogram.Counts {
 		before := seen
 		seen += count
@@ -90,11 +93,12 @@ func stopHistogram() (stops, p99Ns, longestNs uint64) {
 			continue
 		}
 		longestNs = uint64(edge * 1e9)
+		parts = append(parts, fmt.Sprintf("%.3f:%d", edge*1e6, count))
 		if before*100 < stops*99 {
 			p99Ns = longestNs
 		}
 	}
-	return stops, p99Ns, longestNs
+	return stops, p99Ns, longestNs, strings.Join(parts, ",")
 }
 
 // The collector's processor time up to the end of the last collection: what GCCPUFraction is the share of. Marking by
