@@ -67,9 +67,11 @@ static const option_entry options[] = {
      "Collects every so many allocations of a thread."},
     {"TRICOLOR_DEBUG", "workbufs", OPTION_NUMBER, SETTING(work_buffers), 0, 0, INT_MAX,
      "Lets marking have no more than so many work buffers, to exercise what happens without."},
-    {"TRICOLOR_DEBUG", "inject", OPTION_FAULT, SETTING(inject), TRI_INJECT_NONE, 0, 0,
-     "Breaks the collector on purpose, to show that check finds it: root skips the stacks, child does not scan one "
-     "object."},
+    {"TRICOLOR_DEBUG", "inject", OPTION_FAULT, SETTING(inject), TRI_FAULT_NONE, 0, 0,
+     "Breaks the collector on purpose, to show that this is found. root: stacks are not looked at. register: nor are "
+     "the registers of threads that the signal stopped. child: an object that another one points to is left white. And "
+     "in collections beside the program: new: an object made meanwhile is left white. dirty: now and then a page that "
+     "was written is passed over. stack: stacks are taken as they were in an earlier stop."},
 };
 enum { OPTION_COUNT = sizeof options / sizeof options[0] };
 
@@ -115,11 +117,15 @@ static bool may_stop(int64_t number) {
   return true;
 }
 
+static const char *const faults[] = {
+    [TRI_FAULT_ROOT] = "root",         [TRI_FAULT_CHILD] = "child", [TRI_FAULT_DIRTY] = "dirty",
+    [TRI_FAULT_REGISTER] = "register", [TRI_FAULT_NEW] = "new",     [TRI_FAULT_STACK] = "stack",
+};
+
 static bool parse_fault(const char *text, int64_t *value) {
-  *value = strcmp(text, "root") == 0    ? TRI_INJECT_ROOT
-           : strcmp(text, "child") == 0 ? TRI_INJECT_CHILD
-                                        : TRI_INJECT_NONE;
-  return *value != TRI_INJECT_NONE;
+  for (*value = TRI_FAULT_ROOT; *value <= TRI_FAULT_STACK; ++*value)
+    if (strcmp(text, faults[*value]) == 0) return true;
+  return false;
 }
 
 static const char *const gears[] = {[TRI_GEAR_AUTO] = "auto", [TRI_GEAR_PAGE] = "page", [TRI_GEAR_NONE] = "none"};
@@ -161,7 +167,7 @@ static void describe_expected(const option_entry *option, char what[EXPECTATION_
   switch (option->kind) {
   case OPTION_SIZE: (void)tri_format(what, EXPECTATION_MAX, "a size such as 512MiB"); return;
   case OPTION_SWITCH: (void)tri_format(what, EXPECTATION_MAX, "1 or 0"); return;
-  case OPTION_FAULT: (void)tri_format(what, EXPECTATION_MAX, "root or child"); return;
+  case OPTION_FAULT: (void)tri_format(what, EXPECTATION_MAX, "root, child, dirty, register, new or stack"); return;
   case OPTION_GEAR: (void)tri_format(what, EXPECTATION_MAX, "auto, page or none"); return;
   case OPTION_NUMBER: break;
   case OPTION_PERCENT:

@@ -7,7 +7,16 @@
 
 #include "base/base.h"
 
-typedef enum tri_fault { TRI_INJECT_NONE, TRI_INJECT_ROOT, TRI_INJECT_CHILD } tri_fault;
+/* What tests break in the collector (gc/fault.h). */
+typedef enum tri_fault {
+  TRI_FAULT_NONE,
+  TRI_FAULT_ROOT,
+  TRI_FAULT_CHILD,
+  TRI_FAULT_DIRTY,
+  TRI_FAULT_REGISTER,
+  TRI_FAULT_NEW,
+  TRI_FAULT_STACK
+} tri_fault;
 
 /* How collections run (gc/collection.c). */
 typedef enum tri_gear { TRI_GEAR_AUTO, TRI_GEAR_PAGE, TRI_GEAR_NONE } tri_gear;

@@ -34,6 +34,7 @@
 
 #include "base/fmt.h"
 #include "gc/check.h"
+#include "gc/fault.h"
 #include "gc/generation.h"
 #include "gc/mark.h"
 #include "gc/marker.h"
@@ -263,7 +264,7 @@ static tri_collection_status stop_and_mark(void) {
     tri_mark_begin();
     tri_mark_set_jobs((tri_mark_jobs){.roots = roots.roots, .root_count = roots.count});
     (void)tri_mark_run(now.turn, tri_mark_help_for(now.generations.full_left + roots.data_bytes), 0);
-    tri_mark_inject();
+    tri_fault_mark_ends();
     check_stopped(roots);
     take_figures(roots);
     flip();
@@ -294,6 +295,7 @@ static bool is_small(void) { return tri_page_heap_read().used_bytes <= SMALL_HEA
 static void start_marking(void) {
   each_cache(tri_cache_sweep);
   remember_for_check();
+  tri_fault_mark_begins();
   atomic_store_explicit(&tri_the_heap.marking, true, memory_order_relaxed);
 }
 
@@ -387,7 +389,7 @@ static bool mark_to_the_end(tri_root_list roots, uint64_t deadline) {
   tri_mark_set_jobs(jobs);
   bool done = tri_mark_run(now.turn, is_worth_help() ? TRI_MARK_WITH_HELP : TRI_MARK_ALONE, deadline);
   if (done) {
-    tri_mark_inject();
+    tri_fault_mark_ends();
     check_round(roots);
     take_figures(roots);
     now.report.heap_after = tri_pacing_live();
@@ -536,8 +538,9 @@ bool tri_collection_init(const tri_settings *settings) {
   if (!now.can_watch && settings->gear == TRI_GEAR_AUTO && settings->trace_gc)
     tri_print("tricolor: collections stop the program for the whole mark: the system does not tell which pages were "
               "written (userfaultfd, PAGEMAP_SCAN)\n");
+  tri_the_fault = (tri_fault)settings->inject;
   int markers = settings->gc_threads ? (int)settings->gc_threads : now.processors;
-  return tri_mark_init(markers, (tri_mark_fault)settings->inject) && (!now.check || tri_check_init());
+  return tri_mark_init(markers) && (!now.check || tri_check_init());
 }
 
 void tri_collection_after_fork_child(bool torn) {

@@ -2,16 +2,15 @@
  * what a marker does is marker.c's. */
 #include "gc/mark.h"
 
+#include "gc/fault.h"
 #include "gc/marker.h"
 #include "heap/heap.h"
-
-#define TRI_READS_ANYTHING __attribute__((no_sanitize("address", "thread")))
 
 enum { DIRTY_AT_ONCE = 8 };
 
 static struct {
   int max_markers;
-  tri_mark_fault fault;
+  bool has_stacks; /* of an earlier stop of this mark */
   _Atomic(int) helpers_started;
   _Atomic(uint32_t) generation; /* futex word: a session helpers may join. Release; pairs with their acquire */
   _Atomic(int)
@@ -44,12 +43,17 @@ static bool jobs_are_left(void) {
   return tri_mark_dirty_left() || taken(&mark.next_root, mark.jobs.root_count) < mark.jobs.root_count;
 }
 
+/* By an injected fault: stacks are never looked at; or not in the last stop, so that they are taken too early. */
+static bool is_skipped(const tri_root *root, bool is_last) {
+  return root->kind == TRI_ROOT_STACK &&
+         (tri_fault_is(TRI_FAULT_ROOT) || (is_last && tri_fault_is(TRI_FAULT_STACK) && mark.has_stacks));
+}
+
 static void scan_roots(tri_marker *marker) {
   size_t index;
   while (!tri_work_is_over() &&
          (index = atomic_fetch_add_explicit(&mark.next_root, 1, memory_order_relaxed)) < mark.jobs.root_count) {
-    if (mark.fault == TRI_FAULT_ROOT && mark.jobs.roots[index].kind == TRI_ROOT_STACK) continue;
-    tri_marker_scan_root(marker, &mark.jobs.roots[index]);
+    if (!is_skipped(&mark.jobs.roots[index], true)) tri_marker_scan_root(marker, &mark.jobs.roots[index]);
   }
 }
 
@@ -150,6 +154,7 @@ uint32_t tri_mark_take_turn(void) {
 
 void tri_mark_begin(void) {
   tri_mark_set_jobs((tri_mark_jobs){.roots = NULL});
+  mark.has_stacks = false;
   atomic_store_explicit(&mark.bytes, 0, memory_order_relaxed);
   atomic_store_explicit(&mark.rescanned, 0, memory_order_relaxed);
   atomic_store_explicit(&mark.cpu, 0, memory_order_relaxed);
@@ -193,7 +198,8 @@ bool tri_mark_shade(const tri_root *roots, size_t count) {
   uint64_t cpu_start = tri_os_thread_cpu();
   if (!tri_marker_begin(&marker, 0)) return false;
   for (size_t i = 0; i < count; i++)
-    if (mark.fault != TRI_FAULT_ROOT || roots[i].kind != TRI_ROOT_STACK) tri_marker_scan_root(&marker, &roots[i]);
+    if (!is_skipped(&roots[i], false)) tri_marker_scan_root(&marker, &roots[i]);
+  for (size_t i = 0; i < count && !mark.has_stacks; i++) mark.has_stacks = roots[i].kind == TRI_ROOT_STACK;
   settle(&marker, cpu_start);
   return true;
 }
@@ -230,30 +236,8 @@ tri_mark_result tri_mark_figures(void) {
                            .markers = 1 + atomic_load_explicit(&mark.joined_most, memory_order_relaxed)};
 }
 
-/* The fault that check mode is shown to catch: a marked object loses its mark though another one points to it. */
-TRI_READS_ANYTHING static bool lose_child_of(uintptr_t start) {
-  uint64_t pointers = atomic_load_explicit(&tri_the_arena.info[tri_arena_page(start)].pointers, memory_order_relaxed);
-  for (; pointers; pointers &= pointers - 1) {
-    uintptr_t child = ((const uintptr_t *)start)[__builtin_ctzll(pointers)];
-    if (child == start || !tri_arena_has(child) || child % TRI_GRANULE || !tri_mark_is_set(child)) continue;
-    atomic_fetch_and_explicit(&tri_arena_bits(child)->mark, ~tri_bit_mask(child), memory_order_relaxed);
-    return true;
-  }
-  return false;
-}
-
-void tri_mark_inject(void) {
-  if (tri_likely(mark.fault != TRI_FAULT_CHILD)) return;
-  size_t words = atomic_load_explicit(&tri_the_arena.used, memory_order_relaxed) >> TRI_BITS_SHIFT;
-  for (size_t i = 0; i < words; i++)
-    for (uint64_t marks = atomic_load_explicit(&tri_the_arena.bits[i].mark, memory_order_relaxed); marks;
-         marks &= marks - 1)
-      if (lose_child_of(tri_the_arena.base + ((i * 64 + (size_t)__builtin_ctzll(marks)) << TRI_GRANULE_SHIFT))) return;
-}
-
-bool tri_mark_init(int markers, tri_mark_fault fault) {
+bool tri_mark_init(int markers) {
   mark.max_markers = markers;
-  mark.fault = fault;
   tri_work_buffer *buffer = tri_work_new();
   if (buffer) tri_work_recycle(buffer);
   return buffer != NULL;

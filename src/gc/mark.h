@@ -8,11 +8,8 @@
 
 #include "gc/roots.h"
 
-/* Faults that tests inject to see check mode catch them (TRICOLOR_DEBUG=inject=...). */
-typedef enum tri_mark_fault { TRI_FAULT_NONE, TRI_FAULT_ROOT, TRI_FAULT_CHILD } tri_mark_fault;
-
 /* How many markers a mark may use, the calling thread included. False when memory is out. */
-bool tri_mark_init(int markers, tri_mark_fault fault);
+bool tri_mark_init(int markers);
 
 /* Starts the helper threads that are not there yet, if a mark of so many bytes is worth their help. Holding no lock. */
 void tri_mark_start_helpers(size_t marked_bytes);
@@ -51,9 +48,6 @@ size_t tri_mark_dirty_left(void);
 
 /* What is grey is forgotten. */
 void tri_mark_drop(void);
-
-/* For tests: does what the injected fault is. */
-void tri_mark_inject(void);
 
 typedef struct tri_mark_result {
   size_t marked_bytes; /* in slots */

@@ -106,12 +106,19 @@ static size_t size_of(uint32_t kind, uintptr_t start) {
 }
 
 /* The page has marks. */
-TRI_INLINE void note_page(tri_view view, uintptr_t start) {
-  size_t page = (start - view.base) >> TRI_PAGE_SHIFT;
+TRI_INLINE void note_page(tri_view view, uintptr_t address) {
+  size_t page = (address - view.base) >> TRI_PAGE_SHIFT;
   _Atomic(uint64_t) *word = &view.marked_pages[page / 64];
   uint64_t bit = UINT64_C(1) << (page % 64);
   if (tri_unlikely(!(atomic_load_explicit(word, memory_order_relaxed) & bit)))
     atomic_fetch_or_explicit(word, bit, memory_order_relaxed);
+}
+
+/* Those of an object that page info describes: two at most. */
+TRI_INLINE void note_pages(tri_view view, uintptr_t start) {
+  uintptr_t last = start + atomic_load_explicit(&info_of(view, start)->slot_size, memory_order_relaxed) - 1;
+  note_page(view, start);
+  if (tri_unlikely((start ^ last) >> TRI_PAGE_SHIFT)) note_page(view, last);
 }
 
 /* False when it was marked already. */
@@ -133,10 +140,13 @@ static TRI_NOINLINE uintptr_t shade_other(tri_marker *marker, uintptr_t address)
   uintptr_t start = object_around(marker->view, address);
   if (!start || !set_mark(start)) return 0;
   uint32_t kind = kind_of(marker->view, start);
-  if (!(kind & TRI_KIND_NOSCAN)) note_page(marker->view, start);
-  if (!(kind & TRI_KIND_NOSCAN)) return pointers_of(marker->view, start) ? start : start | ENTRY_OTHER;
-  marker->bytes += size_of(kind, start);
-  return 0;
+  size_t size = size_of(kind, start);
+  if (kind & TRI_KIND_NOSCAN) {
+    marker->bytes += size;
+    return 0;
+  }
+  tri_note_marked_pages(tri_arena_page(start), tri_arena_page(start + size - 1) + 1);
+  return pointers_of(marker->view, start) ? start : start | ENTRY_OTHER;
 }
 
 /* Marks what word points to, if it points into the heap at all, and pushes it if it is new and has pointers. There is
@@ -151,7 +161,7 @@ TRI_INLINE uintptr_t *shade(tri_view view, tri_marker *marker, uintptr_t *top, u
     if (atomic_load_explicit(&bits->mark, memory_order_relaxed) & bit) return top;
     if (tri_likely(pointers_of(view, word))) {
       (void)atomic_fetch_or_explicit(&bits->mark, bit, memory_order_relaxed);
-      note_page(view, word);
+      note_pages(view, word);
       *top = word;
       return top + 1;
     }

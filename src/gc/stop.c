@@ -37,6 +37,7 @@
 
 #include "base/fmt.h"
 #include "gc/action.h"
+#include "gc/fault.h"
 #include "gc/thread.h"
 #include "heap/heap.h"
 
@@ -139,7 +140,7 @@ static void stop_here(tri_thread *thread, uint32_t sequence, uintptr_t sp, const
   /* The signal may have met a thread that was entering a blocking region. */
   uintptr_t old_sp = thread->sp, old_low = thread->alternate_low, old_high = thread->alternate_high;
   tri_os_context_altstack(context, &thread->alternate_low, &thread->alternate_high);
-  thread->sp = sp;
+  thread->sp = tri_fault_is(TRI_FAULT_REGISTER) ? tri_os_context_sp(context) : sp;
   wait_for_end(thread, sequence);
   thread->sp = old_sp;
   thread->alternate_high = old_high;

@@ -12,6 +12,7 @@
 
 #include <string.h>
 
+#include "gc/fault.h"
 #include "heap/span.h"
 #include "os/dirty.h"
 
@@ -78,8 +79,19 @@ static bool grow_list(void) {
   return true;
 }
 
+/* By an injected fault: of some ranges the first page is armed again, and not listed. */
+TRI_COLD static tri_os_range pass_over_first(tri_os_range range) {
+  enum { EVERY = 64 };
+  static unsigned ranges TRI_OWN_DATA;
+  if (++ranges % EVERY) return range;
+  uintptr_t end = tri_min(range.high, range.low + tri_os_page_size());
+  if (!watch.provider->process_wide) (void)watch.provider->arm(range.low, end);
+  return (tri_os_range){end, range.high};
+}
+
 static void add_dirty(void *argument, tri_os_range range) {
   (void)argument;
+  if (tri_fault_is(TRI_FAULT_DIRTY)) range = pass_over_first(range);
   watch.found += range.high - range.low;
   for (uintptr_t low = range.low; low < range.high; low += PIECE) {
     tri_os_range *last = watch.count ? &watch.dirty[watch.count - 1] : NULL;
@@ -165,13 +177,6 @@ static bool next_run(uint64_t (*pages)(size_t word), size_t page, size_t *first,
   return *first < *end;
 }
 
-/* The span of a page that may hold pointers. */
-static const tri_span *span_at(size_t page) {
-  uint32_t kind = tri_arena_kind(page);
-  bool scanned = (kind & TRI_KIND_IN_USE) && !(kind & TRI_KIND_NOSCAN);
-  return scanned ? tri_span_of(tri_arena_address(page)) : NULL;
-}
-
 /* Where arming is for the whole process at once, that comes later. */
 static bool arm_pages(size_t first, size_t end) {
   set_armed(first, end);
@@ -193,46 +198,15 @@ void tri_watch_forget_marks(void) {
     if (marked_word(i)) atomic_store_explicit(&tri_the_arena.marked_pages[i], 0, memory_order_relaxed);
 }
 
-/* Markers note the page on which an object starts: all of its span is meant. Returns where the span ends. */
-static size_t list_span(const tri_span *span, size_t *first) {
-  *first = tri_arena_page(span->start);
-  size_t end = *first + span->page_count;
-  tri_note_marked_pages(*first, end);
-  add_dirty(NULL, (tri_os_range){span->start, tri_arena_address(end)});
-  return end;
-}
-
-/* Pages to do something with, in runs. */
-typedef struct page_run {
-  size_t first, end;
-} page_run;
-
-/* Adds pages to the run if they are near its end. If not, they are the next run, and the one before is returned. */
-static page_run extend_run(page_run *run, size_t first, size_t end) {
-  page_run before = {0, 0};
-  if (run->first == run->end || first - run->end > GAP) {
-    before = *run;
-    run->first = first;
-  }
-  run->end = end;
-  return before;
-}
-
-static void arm_run(page_run run, bool arms) {
-  if (arms && run.first < run.end) (void)arm_pages(run.first, run.end);
-}
-
-/* Lists what is marked and not armed; arms: and arms it. */
+/* Lists what is marked and not armed; arms: and arms it. What lies in the gaps between such pages is armed, too, which
+ * does no harm: should something be marked there, it will be scanned after this. */
 static void look_at_new(bool arms) {
-  size_t limit = page_words() * 64, first;
-  page_run run = {0, 0};
-  for (size_t page = 0; (page = find_page(new_pages, true, page, limit)) < limit;) {
-    const tri_span *span = span_at(page);
-    size_t end = span ? list_span(span, &first) : page + 1; /* it was freed since, or will never be scanned */
-    if (span) arm_run(extend_run(&run, first, end), arms);
-    page = end;
+  size_t first, end = 0;
+  while (next_run(new_pages, end, &first, &end)) {
+    for (size_t page = first; (page = find_page(new_pages, true, page, end)) < end; page++)
+      add_dirty(NULL, (tri_os_range){tri_arena_address(page), tri_arena_address(page + 1)});
+    if (arms) (void)arm_pages(first, end);
   }
-  arm_run(run, arms);
 }
 
 static void look_at_armed(bool arms) {
@@ -262,35 +236,14 @@ size_t tri_watch_look_beside(void) {
 /* Where arming is for the whole process at once, that is done when everything has been looked at. */
 bool tri_watch_end_look(void) { return !watch.provider->process_wide || watch.provider->arm(0, 0); }
 
-/* Whether nothing of the page's span is marked. If it is, all of its pages are noted. Spans may be taken apart
- * meanwhile: what is no longer there is dead, or taken to live once more. */
-static bool is_dead(size_t page) {
-  const tri_span *span = span_at(page);
-  if (!span) return true;
-  size_t first = tri_arena_page(span->start), end = tri_min(first + span->page_count, page_words() * 64);
-  if (find_page(marked_word, true, first, end) >= end) return true;
-  tri_note_marked_pages(first, end);
-  return false;
-}
-
-static void release_run(page_run run) {
-  if (run.end - run.first >= WORTH_RELEASE && watch.provider->disarm)
-    watch.provider->disarm(tri_arena_address(run.first), tri_arena_address(run.end));
-}
-
 void tri_watch_release_dead(void) {
-  size_t limit = page_words() * 64;
-  page_run run = {0, 0};
-  for (size_t page = 0; (page = find_page(idle_pages, true, page, limit)) < limit; page++) {
-    if (!is_dead(page)) continue;
-    clear_armed(page, page + 1);
-    if (run.end != page) {
-      release_run(run);
-      run.first = page;
-    }
-    run.end = page + 1;
+  size_t limit = page_words() * 64, end = 0, first;
+  while ((first = find_page(idle_pages, true, end, limit)) < limit) {
+    end = find_page(idle_pages, false, first, limit);
+    if (end - first >= WORTH_RELEASE && watch.provider->disarm)
+      watch.provider->disarm(tri_arena_address(first), tri_arena_address(end));
+    clear_armed(first, end);
   }
-  release_run(run);
 }
 
 size_t tri_watch_table_bytes(void) { return watch.armed_region.committed; }

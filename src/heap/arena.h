@@ -7,7 +7,7 @@
  *          one cache line. Only slot starts ever have bits.
  *   grey   marked objects whose scan was put off because no work buffer could be had (gc/mark.c); untouched, hence
  *          without memory behind it, unless that happens.
- *   marked a bit: an object that starts there and may hold pointers has been marked since marks were last cleared
+ *   marked a bit: it is part of an object that may hold pointers and has been marked since marks were last cleared
  *          (gc/watch.c). Set by markers, by atomic OR; cleared when the page is free.
  *   info   what the marker has to know of a page (tri_page_info).
  *   spans  the span a page belongs to.

@@ -289,7 +289,7 @@ static void test_malformed_options(void **state) {
       {{.size = SIZE, .debug = "gcevery=x"}, {"tri_init: debug", "gcevery=\"x\""}},
       {{.size = SIZE, .debug = "gcevery=-1"},
        {"tri_init: debug", "gcevery=\"-1\" is not a number from 0 to 2147483647"}},
-      {{.size = SIZE, .debug = "inject=stack"}, {"tri_init: debug", "inject=\"stack\""}},
+      {{.size = SIZE, .debug = "inject=stacks"}, {"tri_init: debug", "inject=\"stacks\""}},
   };
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     child_result result = child_run(init_with, &bad[i], NULL);

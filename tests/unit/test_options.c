@@ -17,16 +17,10 @@
 
 #include "base/options.h"
 
-static const char *const variables[] = {"GOGC",
-                                        "TRICOLOR_GC_PERCENT",
-                                        "TRICOLOR_GC_THREADS",
-                                        "TRICOLOR_GEAR",
-                                        "TRICOLOR_YOUNG",
-                                        "TRICOLOR_HEAP_RESERVE",
-                                        "TRICOLOR_SIGNAL",
-                                        "TRICOLOR_HUGE_PAGES",
-                                        "TRICOLOR_TRACE",
-                                        "TRICOLOR_DEBUG"};
+static const char *const variables[] = {
+    "GOGC",           "TRICOLOR_GC_PERCENT",   "TRICOLOR_GC_THREADS", "TRICOLOR_GEAR",
+    "TRICOLOR_YOUNG", "TRICOLOR_HEAP_RESERVE", "TRICOLOR_SIGNAL",     "TRICOLOR_HUGE_PAGES",
+    "TRICOLOR_TRACE", "TRICOLOR_DEBUG"};
 enum { VARIABLES = sizeof variables / sizeof *variables };
 
 static int clear_environment(void **state) {
@@ -172,8 +166,10 @@ static void test_lists(void **state) {
   assert_int_equal(settings.poison, 1);
   assert_int_equal(settings.collect_every, 50);
   assert_int_equal(settings.work_buffers, 2);
-  assert_int_equal(settings.inject, TRI_INJECT_CHILD);
-  assert_int_equal(read_with("TRICOLOR_DEBUG", "inject=root").inject, TRI_INJECT_ROOT);
+  assert_int_equal(settings.inject, TRI_FAULT_CHILD);
+  static const char *const faults[] = {"inject=root",     "inject=child", "inject=dirty",
+                                       "inject=register", "inject=new",   "inject=stack"};
+  for (int i = 0; i < 6; i++) assert_int_equal(read_with("TRICOLOR_DEBUG", faults[i]).inject, TRI_FAULT_ROOT + i);
   assert_int_equal(read_with("TRICOLOR_DEBUG", "check").check, 1);
   assert_int_equal(read_with("TRICOLOR_DEBUG", "check=on").check, 1);
   assert_int_equal(read_with("TRICOLOR_DEBUG", "check=1,check=0").check, 0);
@@ -193,6 +189,7 @@ static void test_bad_lists(void **state) {
   assert_bad("TRICOLOR_DEBUG", "check=2");
   assert_bad("TRICOLOR_DEBUG", "gcevery");
   assert_bad("TRICOLOR_DEBUG", "inject");
+  assert_bad("TRICOLOR_DEBUG", "inject=none");
   assert_bad("TRICOLOR_DEBUG", "=1");
   assert_bad("TRICOLOR_DEBUG", longest);
   assert_bad("TRICOLOR_MISSPELT", "1");
