@@ -114,6 +114,7 @@ __attribute__((constructor(102))) static void load(void) {
   refuse_static_program();
   for (tri_real *real = __start_tri_reals; real < __stop_tri_reals; real++) tri_real_function(real);
   end_sanitizers_thread();
+  tri_fork_watch();
   (void)pthread_atfork(tri_fork_prepare, tri_fork_parent, tri_fork_child);
 }
 

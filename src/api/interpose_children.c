@@ -1,14 +1,17 @@
-/* api/interpose_children.c - starting programs, in blocking regions (api/interpose_region.h).
+/* api/interpose_children.c - starting programs, in blocking regions (api/interpose_region.h); and _Fork.
  *
  * posix_spawn and all that is made of it block every signal until the child has called exec, which waits for what the
  * child opens first: a stop would wait as long. The child runs in our memory meanwhile, on a stack of its own, and
- * touches no heap. vfork cannot be stood in for, since it returns twice: docs/limits.md. */
+ * touches no heap. _Fork calls none of pthread_atfork's handlers (gc/fork.h). vfork cannot be stood in for, since it
+ * returns twice: docs/limits.md. */
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "api/interpose.h"
 #include "api/interpose_region.h"
+#include "gc/fork.h"
 
 const char tri_interpose_anchor_children = 0;
 
@@ -39,5 +42,13 @@ TRI_INTERPOSED FILE *popen(const char *command, const char *mode) {
 }
 
 TRI_INTERPOSED int pclose(FILE *stream) { return TRI_BLOCKING_ONCE(TRI_REAL(pclose)(stream), stream); }
+
+#if __GLIBC_PREREQ(2, 34)
+TRI_INTERPOSES(_Fork);
+
+static int make_child(void) { return TRI_REAL(_Fork)(); }
+
+TRI_INTERPOSED pid_t _Fork(void) { return tri_fork_bare(make_child); }
+#endif
 
 TRI_UNSANITIZED_END

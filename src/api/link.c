@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "api/interpose.h"
+#include "gc/fork.h"
 #include "gc/start.h"
 #include "heap/cache.h"
 #include "heap/heap.h"
@@ -28,13 +29,14 @@ static _Atomic(uint32_t) api_turn TRI_OWN_DATA; /* 1: held. Acquire and release 
 
 void tri_api_lock(void) {
   TRI_KEEP_ERRNO;
+  tri_gate_look();
   while (atomic_exchange_explicit(&api_turn, 1, memory_order_acquire)) tri_os_sleep(LOCK_WAIT_NS);
 }
 
 void tri_api_unlock(void) { atomic_store_explicit(&api_turn, 0, memory_order_release); }
 
-/* Relaxed: the child has one thread. What the lock guards changes by single stores, so it is whole wherever its holder
- * was left behind. */
+/* Of whatever made it. Relaxed: the child has one thread. What the lock guards changes by single stores, so it is whole
+ * wherever its holder was left behind. */
 static void free_lock_of_child(void) { atomic_store_explicit(&api_turn, 0, memory_order_relaxed); }
 
 /* ---- loading ---- */
@@ -42,5 +44,6 @@ static void free_lock_of_child(void) { atomic_store_explicit(&api_turn, 0, memor
 /* Before other constructors: they may allocate. (The heap can start before this, too.) */
 __attribute__((constructor(101))) static void link_layers(void) {
   tri_start_observer = observe;
+  tri_fork_observer = free_lock_of_child;
   (void)pthread_atfork(NULL, NULL, free_lock_of_child);
 }

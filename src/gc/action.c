@@ -32,28 +32,35 @@ bool tri_action_has_handler(const struct sigaction *action) {
 
 /* ---- running ---- */
 
+/* The frame of the innermost trampoline that this thread is in; 0: none. */
+static _Thread_local volatile uintptr_t innermost __attribute__((tls_model("initial-exec")));
+
 /* What a handler of the program is wrapped in. */
 typedef struct excursion {
   tri_thread *thread; /* NULL: not attached, so in no region; or a thread without thread-local storage of its own */
   tri_blocking_state state;
+  uintptr_t outer;
 } excursion;
 
-static void begin(excursion *trip) {
+static void begin(excursion *trip, const void *frame) {
   int saved_errno = errno;
   tri_signals_seen.handlers++;
+  trip->outer = innermost;
+  innermost = (uintptr_t)frame;
   trip->thread = tri_thread_here();
   if (trip->thread) tri_thread_blocking_leave(trip->thread, &trip->state);
   errno = saved_errno;
 }
 
 static void end(const excursion *trip) {
+  innermost = trip->outer;
   if (trip->thread) tri_thread_blocking_resume(trip->thread, &trip->state);
 }
 
 static void on_simple(int signal) {
   simple_function *function = (simple_function *)atomic_load_explicit(&actions.simple[signal], memory_order_relaxed);
   excursion trip;
-  begin(&trip);
+  begin(&trip, __builtin_frame_address(0));
   if (function) function(signal);
   end(&trip);
 }
@@ -61,10 +68,12 @@ static void on_simple(int signal) {
 static void on_info(int signal, siginfo_t *info, void *context) {
   info_function *function = (info_function *)atomic_load_explicit(&actions.with_info[signal], memory_order_relaxed);
   excursion trip;
-  begin(&trip);
+  begin(&trip, __builtin_frame_address(0));
   if (function) function(signal, info, context);
   end(&trip);
 }
+
+bool tri_action_is_running(void) { return innermost && (uintptr_t)__builtin_frame_address(0) < innermost; }
 
 /* ---- remembering ---- */
 
@@ -144,7 +153,7 @@ void tri_action_run_chained(int signal, siginfo_t *info, void *context) {
   struct sigaction action = chained();
   if (!tri_action_has_handler(&action)) return;
   excursion trip;
-  begin(&trip);
+  begin(&trip, __builtin_frame_address(0));
   set_mask(&action, signal, context);
   if (action.sa_flags & SA_SIGINFO)
     action.sa_sigaction(signal, info, context);

@@ -47,6 +47,10 @@ typedef struct tri_action_functions {
 tri_action_functions tri_action_remembered(int signal);
 void tri_action_restore(tri_action_functions functions, struct sigaction *action);
 
+/* Whether the calling thread is inside a function of the program's that a trampoline has called. One that has jumped
+ * out is told by the stack pointer, mostly: yes may be wrong. */
+bool tri_action_is_running(void);
+
 /* ---- the stop signal ---- */
 
 /* The program's action from before the stop signal's handler was installed, as the kernel had it. */

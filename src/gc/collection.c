@@ -48,8 +48,13 @@ enum {
   SMALL_HEAP = 8 * 1024 * 1024,
   STOP_BUDGET_NS = 300 * 1000, /* that a stop may last, roots apart, in which the mark is to be finished */
   PATIENT_ROUNDS = 16,         /* after which the budget grows, so that there is an end */
+  STOP_MOST_NS = 800 * 1000,   /* and with the list; but */
+  STOP_LEAST_NS = 150 * 1000,  /* so long in any case */
+  BESIDE_NS = 5 * 1000 * 1000, /* of scanning: rounds of more are made without a stop; */
+  LITTLE_NS = 100 * 1000,      /* what is less is left to the stop */
   SHORT_NS = 150 * 1000,       /* a whole mark that is expected to take less is made in a stop, */
   SHORT_YOUNG_NS = 200 * 1000, /* and a young collection begins with the last stop */
+  HELP_NS = 60 * 1000,         /* of work in a stop, for which alone no helper is woken */
   ASSIST_NS = 100 * 1000,      /* that a thread which allocates may be kept at marking, */
   FULL_ASSIST_NS = 500 * 1000, /* when the heap is over its limit */
   FIRST_PAGE_NS = 1000,        /* to scan 4 KiB again, as long as nothing is known */
@@ -75,7 +80,9 @@ static struct {
   _Atomic(double) page_ns;            /* of 4 KiB scanned again, with all that follows; relaxed */
   uint64_t roots_ns;                  /* what it took one marker to read the roots of a stop, last time */
   uint64_t look_ns;                   /* what it took to list what is dirty in a stop, last time */
-  size_t listed_before;               /* bytes found dirty by the last round beside the program; 0: none yet */
+  size_t listed_before;               /* bytes found dirty by the last round that armed them again; 0: none yet */
+  uint64_t armed_at;                  /* when that was; 0: not in this collection */
+  double dirty_rate;                  /* bytes per ns that became dirty after that */
 } now TRI_OWN_DATA = {.page_ns = FIRST_PAGE_NS};
 
 bool tri_collection_is_marking(void) { return atomic_load_explicit(&tri_the_heap.marking, memory_order_relaxed); }
@@ -363,9 +370,15 @@ void tri_collection_mark(uint32_t turn, bool alone) {
   learn_page_cost((tri_mark_figures().rescanned - before) / 4096, tri_os_now() - start);
 }
 
-static uint64_t budget(void) {
+static uint64_t grown(uint64_t time) {
   uint32_t rounds = now.report.rounds, over = rounds > PATIENT_ROUNDS ? rounds - PATIENT_ROUNDS : 0;
-  return (uint64_t)STOP_BUDGET_NS << (over < 12 ? over : 12);
+  return time << (over < 12 ? over : 12);
+}
+
+/* For the mark in a stop. */
+static uint64_t stop_budget(void) {
+  uint64_t left = now.look_ns < STOP_MOST_NS ? STOP_MOST_NS - now.look_ns : 0;
+  return grown(tri_max(tri_min(left, (uint64_t)STOP_BUDGET_NS), (uint64_t)STOP_LEAST_NS));
 }
 
 /* How long it takes one marker to scan what is listed, as far as is known. */
@@ -373,13 +386,19 @@ static double dirty_ns(void) {
   return (double)tri_watch_dirty_bytes() / 4096 * atomic_load_explicit(&now.page_ns, memory_order_relaxed);
 }
 
+/* How long it takes in a stop: markers share it, and are worth waking when it takes long. */
+static double stop_ns(void) {
+  double alone = dirty_ns();
+  return alone > HELP_NS ? HELP_NS + (alone - HELP_NS) / tri_mark_markers() : alone;
+}
+
 static bool fits(uint64_t deadline) {
   uint64_t time = tri_os_now();
-  return time < deadline && dirty_ns() < (double)(deadline - time);
+  return time < deadline && stop_ns() < (double)(deadline - time);
 }
 
 /* To wake a helper takes about as long as it could save where little is to be done. */
-static bool is_worth_help(void) { return dirty_ns() > STOP_BUDGET_NS / 4 || tri_work_is_left(); }
+static bool is_worth_help(void) { return dirty_ns() > HELP_NS || tri_work_is_left(); }
 
 /* With the world stopped: marks what is left until the deadline. */
 static bool mark_to_the_end(tri_root_list roots, uint64_t deadline) {
@@ -423,19 +442,42 @@ static void count_round(size_t dirty) {
   now.report.dirty_last = dirty;
 }
 
-/* A round, the world being stopped. */
-static round_result look(void) {
+/* What became dirty since armed pages were last armed all at once, and how fast. */
+static void learn_rate(size_t found, bool arms) {
+  uint64_t time = tri_os_now(), passed = time - now.armed_at;
+  if (now.armed_at && passed) now.dirty_rate = (double)found / (double)passed;
+  if (arms) now.armed_at = time;
+}
+
+static double expected_ns(void) {
+  double bytes = now.dirty_rate * (double)(tri_os_now() - now.armed_at);
+  return bytes / 4096 * atomic_load_explicit(&now.page_ns, memory_order_relaxed);
+}
+
+/* A round, the world being stopped. arms: it is not likely to be the last. */
+static round_result look(bool arms) {
   uint64_t start = tri_os_now();
-  count_round(tri_watch_look_at_heap());
+  size_t found = tri_watch_look_at_heap(arms);
   now.look_ns = tri_os_now() - start;
+  count_round(found);
+  learn_rate(found, arms);
   bool good = gather_threads() && tri_watch_look_at_data(false) && tri_watch_end_look();
   if (!good) return (round_result){false, false};
   tri_root_list roots = tri_roots_list();
-  uint64_t deadline = tri_os_now() + budget() + now.roots_ns;
+  uint64_t deadline = tri_os_now() + stop_budget() + now.roots_ns;
   bool try = fits(deadline);
   if (try && mark_to_the_end(roots, deadline)) return (round_result){true, true};
   return (round_result){leave_rest(roots, try), false};
 }
+
+/* When what comes is not much less than what was scanned meanwhile, those who allocate have to help. */
+static void press(size_t found) {
+  if (now.listed_before && found > now.listed_before / 2) tri_pacing_press();
+  now.listed_before = found;
+}
+
+/* What is dirty is expected to be more than a stop may take. */
+static bool is_unlikely_last(void) { return HELP_NS + expected_ns() / tri_mark_markers() > (double)stop_budget(); }
 
 /* One in a stop; is_first: of this collection. */
 static tri_collection_status stop_and_look(bool is_first) {
@@ -445,11 +487,12 @@ static tri_collection_status stop_and_look(bool is_first) {
     return give_up();
   }
   if (is_first) start_marking();
-  round_result result = look();
+  round_result result = look(!is_first && is_unlikely_last());
   if (!result.good) give_up();
   uint64_t duration = resume_world();
   tri_sweep_resume();
   if (is_first) now.report.stopping = duration;
+  if (!result.done) press(now.report.dirty_last);
   if (!result.good) return TRI_COLLECTION_FAILED;
   if (!result.done) return TRI_COLLECTION_MARKING;
   if (!now.report.young) tri_watch_release_dead();
@@ -459,26 +502,26 @@ static tri_collection_status stop_and_look(bool is_first) {
   return finish();
 }
 
-/* One beside the program. When what comes is not less than what was scanned meanwhile, those who allocate have to
- * help. */
-static bool look_beside(void) {
-  size_t found = tri_watch_look_beside();
-  if (!preclean_data()) return false;
-  if (now.listed_before && found > now.listed_before / 4 * 3) tri_pacing_press();
-  now.listed_before = found;
-  return true;
+/* Beside the program: what is new, and static data, and all that is dirty when that is much. */
+static bool look_beside(bool all) {
+  size_t found = tri_watch_look_beside(all);
+  if (all) {
+    learn_rate(found, true);
+    press(found);
+    count_round(found);
+  }
+  return preclean_data();
 }
 
-/* Half of the budget is for what becomes dirty until the world has stopped. */
-static bool is_too_much(void) { return !fits(tri_os_now() + budget() / 2); }
+/* Whether to make a round without a stop, which takes longer; the first tells how much there is. */
+static bool is_much(void) { return !now.listed_before || expected_ns() > BESIDE_NS; }
 
 tri_collection_status tri_collection_advance(void) {
   if (!tri_collection_is_marking()) return TRI_COLLECTION_NONE;
   now.turn = tri_mark_take_turn();
   tri_watch_keep_last(tri_mark_dirty_left());
-  if (!look_beside()) return give_up();
-  if (is_too_much()) {
-    count_round(now.listed_before);
+  if (!look_beside(is_much())) return give_up();
+  if (dirty_ns() > LITTLE_NS) {
     list_dirty();
     return TRI_COLLECTION_MARKING;
   }
@@ -496,7 +539,7 @@ static tri_collection_status begin_young(void) {
   if (now.young_is_short) return stop_and_look(true);
   bool begun = take_first_roots(false);
   tri_sweep_resume();
-  if (!begun || !look_beside()) return give_up();
+  if (!begun || !look_beside(true)) return give_up();
   list_dirty();
   return TRI_COLLECTION_MARKING;
 }
@@ -507,6 +550,8 @@ tri_collection_status tri_collection_begin(tri_cycle_reason reason) {
   now.report = (tri_cycle_report){.reason = reason};
   now.history.begun++;
   now.listed_before = 0;
+  now.armed_at = 0;
+  now.dirty_rate = 0;
   now.start = now.begin = tri_os_now();
   now.cpu_start = tri_os_thread_cpu();
   tri_pacing_begin(now.start);

@@ -59,6 +59,7 @@ static _Thread_local volatile struct { bool entered, visits, paused; } own __att
 static void lock_record(void) {
   TRI_ASSERT(own.paused || !tri_thread_defers_stops());
   if (own.paused) return;
+  tri_gate_look();
   tri_thread_busy_begin();
   tri_lock_take(&cycle.lock);
 }
@@ -395,6 +396,7 @@ static uint32_t target_for(tri_cycle_reason reason) {
 }
 
 bool tri_cycle_run(tri_cycle_reason reason) {
+  tri_gate_look();
   tri_thread *self = tri_thread_self();
   if (!self || tri_thread_busy) return false;
   TRI_ASSERT(!tri_thread_defers_stops());
@@ -458,6 +460,7 @@ static void assist(size_t claimed) {
 }
 
 static void collect_for_growth(void) {
+  tri_gate_look();
   if (tri_the_heap.collect_every) {
     uint32_t count = atomic_fetch_add_explicit(&cycle.since_collection, 1, memory_order_relaxed) + 1;
     if (count % tri_the_heap.collect_every == 0)

@@ -1,7 +1,7 @@
 /* fault.h - the fault that a test has put into the collector, to see that it is found (TRICOLOR_DEBUG=inject=...).
  *
- * Set once, at the start; NONE but in such tests. Who has something to leave out asks tri_fault_is whether to; an object
- * that is to stay white loses its mark here. Under the cycle lock, the world being stopped. */
+ * Set once, at the start; NONE but in such tests. Who has something to leave out asks tri_fault_is whether to; an
+ * object that is to stay white loses its mark here. Under the cycle lock, the world being stopped. */
 #ifndef TRI_FAULT_H
 #define TRI_FAULT_H
 

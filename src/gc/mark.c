@@ -63,14 +63,29 @@ static size_t take_dirty(size_t *first) {
   return *first < mark.jobs.dirty_count ? tri_min(DIRTY_AT_ONCE, mark.jobs.dirty_count - *first) : 0;
 }
 
+static size_t rescan_ranges(tri_marker *marker, size_t first, size_t count) {
+  const tri_os_range *ranges = mark.jobs.dirty + first;
+  size_t bytes = 0;
+  tri_marker_rescan(marker, ranges, count);
+  for (size_t i = 0; i < count; i++) bytes += ranges[i].high - ranges[i].low;
+  add_size(&mark.rescanned, bytes);
+  return bytes;
+}
+
 static void rescan(tri_marker *marker) {
   size_t first, count;
   while (!tri_work_is_over() && (count = take_dirty(&first))) {
-    const tri_os_range *ranges = mark.jobs.dirty + first;
-    tri_marker_rescan(marker, ranges, count);
-    for (size_t i = 0; i < count; i++) add_size(&mark.rescanned, ranges[i].high - ranges[i].low);
+    (void)rescan_ranges(marker, first, count);
     if (marker->deadline && tri_os_now() >= marker->deadline) tri_work_end();
   }
+}
+
+/* For who assists: dirty ranges count as what they hold. Some of them are left half done by nobody. */
+static size_t rescan_some(tri_marker *marker, size_t bytes, uint64_t until) {
+  size_t first, count, done = 0;
+  while (done < bytes && !tri_work_is_over() && tri_os_now() < until && (count = take_dirty(&first)))
+    done += rescan_ranges(marker, first, count);
+  return done;
 }
 
 static void work_off(tri_marker *marker) {
@@ -126,6 +141,8 @@ void tri_mark_start_helpers(size_t marked_bytes) {
     return;
   for (int i = 0; i < wanted; i++) tri_thread_start_own(helper_main, NULL, "tricolor-mark");
 }
+
+int tri_mark_markers(void) { return 1 + atomic_load_explicit(&mark.helpers_started, memory_order_relaxed); }
 
 tri_mark_help tri_mark_help_for(size_t bytes) { return bytes >= HELP_WORTH ? TRI_MARK_WITH_HELP : TRI_MARK_ALONE; }
 
@@ -217,11 +234,12 @@ size_t tri_mark_assist(size_t bytes, uint64_t time) {
   come_in();
   if (!tri_work_is_over() && tri_marker_begin(&marker, 0)) {
     bool joined = tri_work_join();
-    if (joined) tri_marker_drain_some(&marker, bytes, start + time);
+    if (joined) done = rescan_some(&marker, bytes, start + time);
+    if (joined && done < bytes) tri_marker_drain_some(&marker, bytes - done, start + time);
     tri_marker_end(&marker);
     if (joined) tri_work_leave();
-    done = marker.bytes;
-    add_size(&mark.bytes, done);
+    done += marker.bytes;
+    add_size(&mark.bytes, marker.bytes);
   }
   go_out();
   atomic_fetch_add_explicit(&mark.assist, tri_os_now() - start, memory_order_relaxed);

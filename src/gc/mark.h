@@ -34,6 +34,9 @@ void tri_mark_set_jobs(tri_mark_jobs jobs);
 
 typedef enum tri_mark_help { TRI_MARK_ALONE, TRI_MARK_WITH_HELP } tri_mark_help;
 
+/* How many markers there are with the helpers that were started. */
+int tri_mark_markers(void);
+
 /* Whether a mark of so many bytes is worth waking others for. */
 tri_mark_help tri_mark_help_for(size_t bytes);
 

@@ -277,8 +277,17 @@ typedef struct tri_batch {
   uintptr_t words[2][BATCH];
 } tri_batch;
 
+/* Whether the word points to the start of a marked object: only those have mark bits. */
+TRI_INLINE bool is_marked_start(tri_view view, uintptr_t word) {
+  size_t offset = word - view.base;
+  uint64_t marks = atomic_load_explicit(&view.bits[offset >> TRI_BITS_SHIFT].mark, memory_order_relaxed);
+  return !(offset & (TRI_GRANULE - 1)) && (marks & tri_bit_mask(offset));
+}
+
 static void shade_batch(tri_marker *marker, const uintptr_t *words, size_t count) {
-  for (size_t i = 0; i < count; i++) shade_word(marker, words[i]);
+  const tri_view view = marker->view;
+  for (size_t i = 0; i < count; i++)
+    if (tri_unlikely(!is_marked_start(view, words[i]))) shade_word(marker, words[i]);
 }
 
 static void turn_batch(tri_marker *marker, tri_batch *batch) {

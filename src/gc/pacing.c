@@ -4,7 +4,7 @@
 #include "gc/pacer.h"
 #include "heap/heap.h"
 
-enum { MOST_PRESSURE = 64 };
+enum { PRESSURE_STEP = 8, MOST_PRESSURE = 64 };
 
 static struct {
   _Atomic(int) percent;
@@ -89,7 +89,7 @@ void tri_pacing_set_assists(size_t work, size_t done) {
 
 void tri_pacing_press(void) {
   size_t pressure = atomic_load_explicit(&pacing.pressure, memory_order_relaxed);
-  if (pressure < MOST_PRESSURE) atomic_store_explicit(&pacing.pressure, 2 * pressure, memory_order_relaxed);
+  if (pressure < MOST_PRESSURE) atomic_store_explicit(&pacing.pressure, PRESSURE_STEP * pressure, memory_order_relaxed);
 }
 
 /* What is due for the bytes claimed is first taken from what markers have done that nobody was charged for (the credit

@@ -34,7 +34,7 @@ void tri_pacing_begin(uint64_t time);
  * since the process began. */
 void tri_pacing_set_assists(size_t work, size_t done);
 
-/* Dirty pages come faster than they are scanned: those who allocate pay double. */
+/* Dirty pages come faster than they are scanned: those who allocate pay many times as much. */
 void tri_pacing_press(void);
 
 /* What a thread that has claimed so many bytes has to scan for them. Any thread. */

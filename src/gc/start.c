@@ -3,6 +3,7 @@
  * nothing that waits for the loader: who holds the loader's lock may wait here. */
 #include "gc/start.h"
 
+#include "base/fmt.h"
 #include "gc/check.h"
 #include "gc/thread.h"
 #include "gc/work.h"
@@ -13,6 +14,7 @@ void (*tri_start_observer)(const tri_cycle_report *) TRI_OWN_DATA;
 static struct {
   _Atomic(uint32_t) turn; /* 0: nobody, 1: somebody is at it. Acquire and release order what start did */
   _Atomic(bool) done;
+  bool cut_off; /* by a fork for which it was not paused: who was at it is not in the child */
   tri_settings settings;
 } start TRI_OWN_DATA;
 
@@ -24,6 +26,7 @@ const tri_settings *tri_start_settings(void) { return &start.settings; }
 static bool is_done(void) { return atomic_load_explicit(&start.done, memory_order_acquire); }
 
 static void take_turn(void) {
+  tri_gate_look();
   tri_thread_busy_begin();
   while (atomic_exchange_explicit(&start.turn, 1, memory_order_acquire)) tri_os_sleep(50 * 1000);
 }
@@ -54,7 +57,18 @@ static bool start_all(const tri_settings *settings) {
          tri_stop_init((int)settings->signal);
 }
 
+static void say_cut_off(void) {
+  static _Atomic(bool) said TRI_OWN_DATA; /* relaxed: it stands alone */
+  if (atomic_exchange_explicit(&said, true, memory_order_relaxed)) return;
+  tri_print("tricolor: the heap cannot be started in this process: it was forked by a bare system call, or by a signal "
+            "handler, while another thread was starting it\n");
+}
+
 static bool start_now(const tri_settings *settings) {
+  if (start.cut_off) {
+    say_cut_off();
+    return false;
+  }
   if (settings)
     start.settings = *settings;
   else
@@ -106,4 +120,8 @@ void tri_start_resume(void) {
 }
 
 /* Relaxed: there is one thread. */
-void tri_start_after_fork_child(void) { atomic_store_explicit(&start.turn, turn_for != NOTHING, memory_order_relaxed); }
+void tri_start_after_fork_child(void) {
+  bool others = atomic_load_explicit(&start.turn, memory_order_relaxed) && turn_for == NOTHING;
+  start.cut_off = start.cut_off || (others && !is_done());
+  atomic_store_explicit(&start.turn, turn_for != NOTHING, memory_order_relaxed);
+}

@@ -101,7 +101,10 @@ static void park_here(void *argument, uintptr_t sp) {
   if (is_asked(thread, sequence)) wait_for_end(thread, sequence);
 }
 
-void tri_stop_await_end(uint32_t sequence) { tri_os_wait(&stop.sequence, sequence, 0); }
+void tri_stop_await_end(uint32_t sequence) {
+  tri_gate_look();
+  tri_os_wait(&stop.sequence, sequence, 0);
+}
 
 uint32_t tri_stop_sequence(void) { return atomic_load_explicit(&stop.sequence, memory_order_acquire); }
 

@@ -18,6 +18,7 @@ static struct {
   tri_thread *by_id[ID_LISTS];
   int count;
   int own_ids[TRI_OWN_THREADS], own_count;
+  bool starts_none; /* of our own */
   pthread_key_t exit_key;
   bool has_exit_key; /* from an earlier start, which failed later on */
 } registry TRI_OWN_DATA = {.lock = TRI_LOCK_INIT(TRI_RANK_REGISTRY)};
@@ -27,6 +28,7 @@ static _Thread_local bool locked_for_fork __attribute__((tls_model("initial-exec
 
 void tri_threads_lock(void) {
   if (locked_for_fork) return;
+  tri_gate_look();
   tri_thread_busy_begin();
   tri_lock_take(&registry.lock);
 }
@@ -139,7 +141,8 @@ bool tri_thread_start_own(void (*run)(void *), void *argument, const char *name)
   TRI_ASSERT(!tri_thread_defers_stops());
   tri_threads_lock();
   starting_own = true;
-  int id = registry.own_count < TRI_OWN_THREADS ? tri_os_thread_start(run, argument, name) : 0;
+  bool may_start = registry.own_count < TRI_OWN_THREADS && !registry.starts_none;
+  int id = may_start ? tri_os_thread_start(run, argument, name) : 0;
   starting_own = false;
   if (id) registry.own_ids[registry.own_count++] = id;
   tri_threads_unlock();
@@ -300,6 +303,10 @@ static void forget_others(const tri_thread *self) {
     if (thread != self) tri_thread_forget(thread);
   }
 }
+
+void tri_threads_start_none(void) { registry.starts_none = true; }
+
+bool tri_threads_is_only(const tri_thread *thread) { return registry.threads == thread && !thread->next; }
 
 void tri_threads_after_fork_child(bool torn) {
   tri_thread *self = tri_thread_known();

@@ -81,6 +81,7 @@ bool tri_thread_set_stack(tri_thread *self, uintptr_t low, uintptr_t high);
 
 /* All threads; the registry's lock is held (a stop is on, or between tri_threads_lock and _unlock). */
 tri_thread *tri_threads_first(void);
+bool tri_threads_is_only(const tri_thread *thread);
 void tri_threads_lock(void);
 void tri_threads_unlock(void);
 /* The same for a fork: until it is over the two above do nothing in this thread, for handlers of the program that run
@@ -109,6 +110,9 @@ bool tri_threads_find_stacks(void);
 /* Only the forking thread lives on in the child. torn: others may have been using the heap or, when the lock was not
  * taken for this fork, the list; their caches are left alone. */
 void tri_threads_after_fork_child(bool torn);
+
+/* From now on no thread of ours is started. */
+void tri_threads_start_none(void);
 
 /* Blocking regions of the calling thread. enter is refused, and exit must not be called then, when the thread is in one
  * already or defers stops (a signal handler of the program may have interrupted a slow path). begin and end are what

@@ -6,8 +6,8 @@
  * costs nearly a microsecond. A page that is not armed and has marks counts as dirty, all of it, until it is armed. A
  * page stays armed after the mark, unless nothing in it has lived.
  *
- * Pages are armed beside the program only. In a stop they are just listed: that is quicker, and what is written at such
- * a time is likely to be written again, which then costs nothing; it is dirty at the next look in any case. */
+ * In a stop that is to be the last, pages are just listed and not armed again: that is quicker, and what is written at
+ * such a time is likely to be written again, which then costs nothing; it is dirty at the next look in any case. */
 #include "gc/watch.h"
 
 #include <string.h>
@@ -198,21 +198,21 @@ void tri_watch_forget_marks(void) {
     if (marked_word(i)) atomic_store_explicit(&tri_the_arena.marked_pages[i], 0, memory_order_relaxed);
 }
 
-/* Lists what is marked and not armed; arms: and arms it. What lies in the gaps between such pages is armed, too, which
- * does no harm: should something be marked there, it will be scanned after this. */
+/* Lists what is marked and not armed; arms: and arms it. What lies in the gaps between is armed, too, and listed, for
+ * it may have been dirty. */
 static void look_at_new(bool arms) {
   size_t first, end = 0;
   while (next_run(new_pages, end, &first, &end)) {
-    for (size_t page = first; (page = find_page(new_pages, true, page, end)) < end; page++)
-      add_dirty(NULL, (tri_os_range){tri_arena_address(page), tri_arena_address(page + 1)});
     if (arms) (void)arm_pages(first, end);
+    add_dirty(NULL, (tri_os_range){tri_arena_address(first), tri_arena_address(end)});
   }
 }
 
 static void look_at_armed(bool arms) {
   size_t first, end = 0;
   while (next_run(armed_pages, end, &first, &end))
-    (void)watch.provider->harvest(tri_arena_address(first), tri_arena_address(end), arms, add_dirty, NULL);
+    (void)watch.provider->harvest(tri_arena_address(first), tri_arena_address(end),
+                                  arms ? TRI_DIRTY_REARM_QUICK : TRI_DIRTY_LIST_QUICK, add_dirty, NULL);
 }
 
 static size_t look_at_heap(bool at_armed, bool arms) {
@@ -226,11 +226,11 @@ static size_t look_at_heap(bool at_armed, bool arms) {
   return watch.found;
 }
 
-size_t tri_watch_look_at_heap(void) { return look_at_heap(true, false); }
+size_t tri_watch_look_at_heap(bool arms) { return look_at_heap(true, arms && !watch.provider->process_wide); }
 
-size_t tri_watch_look_beside(void) {
+size_t tri_watch_look_beside(bool all) {
   bool own = !watch.provider->process_wide;
-  return look_at_heap(own, own);
+  return look_at_heap(all && own, own);
 }
 
 /* Where arming is for the whole process at once, that is done when everything has been looked at. */
@@ -288,13 +288,13 @@ static void add_data(void *argument, tri_os_range range) {
 }
 
 bool tri_watch_look_at_data(bool arms) {
+  tri_dirty_way way = arms && !watch.provider->process_wide ? TRI_DIRTY_REARM : TRI_DIRTY_LIST;
   watch.data_refused = false;
   if (!update_data()) return tri_roots_add_all_data();
   for (size_t i = 0; i < watch.data_count; i++) {
     watched_data *data = &watch.data[i];
     if (data->armed)
-      data->armed = watch.provider->harvest(data->range.low, data->range.high, arms && !watch.provider->process_wide,
-                                            add_data, NULL);
+      data->armed = watch.provider->harvest(data->range.low, data->range.high, way, add_data, NULL);
     else { /* armed first, then read: what is written between is dirty */
       if (arms) data->armed = arm_data(data);
       add_data(NULL, data->range);

@@ -25,12 +25,14 @@ bool tri_watch_arm_heap(void);
 /* All marks have been cleared. */
 void tri_watch_forget_marks(void);
 
-/* Adds what of the heap is dirty to the list. The world is stopped. Returns the bytes found. */
-size_t tri_watch_look_at_heap(void);
+/* Adds what of the heap is dirty to the list; arms: and arms it, which takes two or three times as long. The world is
+ * stopped. Returns the bytes found. */
+size_t tri_watch_look_at_heap(bool arms);
 
-/* The same while the program runs, and arms what it lists. No marker is at work. Where arming is for the whole process
- * at once, it lists only what has marks and is not armed. */
-size_t tri_watch_look_beside(void);
+/* The same while the program runs, and arms what it lists, which takes some ten times as long, for other processors
+ * have to be told. all: not only what has marks and was never armed; nothing else can be had where arming is for the
+ * whole process at once. No marker is at work. */
+size_t tri_watch_look_beside(bool all);
 
 /* At the end of a full mark: what is armed and holds nothing that lives is let go, for it will be written soon. The
  * program may run. */

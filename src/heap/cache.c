@@ -10,9 +10,9 @@ tri_cache tri_cache_none TRI_OWN_DATA = {.slots[0].bucket = UINT32_MAX}; /* no s
 _Thread_local tri_cache *tri_cache_self __attribute__((tls_model("initial-exec"))) = &tri_cache_none;
 
 enum {
-  ASSIST_STEP = 32 * 1024, /* claimed while a mark is on before the owner helps with it */
-  LIVE_STEP = 64 * 1024,   /* claimed bytes are added to the heap's live at refills, and at least this often */
-  COLLECTIONS_FIRST = 2,   /* before the program's handler is asked for memory */
+  ASSIST_STEP = 4 * 1024, /* claimed while a mark is on before the owner helps with it */
+  LIVE_STEP = 64 * 1024,  /* claimed bytes are added to the heap's live at refills, and at least this often */
+  COLLECTIONS_FIRST = 2,  /* before the program's handler is asked for memory */
 };
 
 void tri_cache_init(tri_cache *cache) {
@@ -81,7 +81,7 @@ static void claim(tri_cache *cache, tri_cache_slot *slot, tri_span *span, uint32
   uint64_t count = tri_popcount(claimed);
   tri_tally_add(&cache->counts.allocated[span->size_class], count);
   cache->claimed_bytes += (ptrdiff_t)(count * span->slot_size);
-  if (cache->claimed_bytes >= LIVE_STEP) add_live(cache);
+  if (cache->claimed_bytes >= (tri_unlikely(tri_heap_is_marking()) ? ASSIST_STEP : LIVE_STEP)) add_live(cache);
   slot->word = word;
   slot->at_stop = 0;
   /* Release, both: pair with the acquires in tri_cache_slot_is_waiting, which must not see the new base beside a free
@@ -234,17 +234,14 @@ void tri_cache_clear_slot(void *object, size_t size) {
   if (atomic_load_explicit(&span->needs_zero, memory_order_relaxed)) memset(object, 0, size);
 }
 
-_Atomic(uint32_t) tri_cache_gate TRI_OWN_DATA;
-
-/* Acquire: pairs with the release that opens the gate. */
 void tri_cache_wait_at_gate(tri_cache *cache) {
   int saved_errno = errno;
   do {
     tri_cache_undefer(cache);
-    while (atomic_load_explicit(&tri_cache_gate, memory_order_acquire)) tri_os_wait(&tri_cache_gate, 1, 0);
+    tri_gate_await_open();
     atomic_store_explicit(&cache->defer, 1, memory_order_relaxed);
     atomic_signal_fence(memory_order_seq_cst);
-  } while (atomic_load_explicit(&tri_cache_gate, memory_order_relaxed));
+  } while (!tri_gate_is_open());
   errno = saved_errno;
 }
 
@@ -311,6 +308,11 @@ static void show_waiting(tri_cache *cache, tri_cache_slot *slot, tri_span *span)
     atomic_fetch_or_explicit(tri_span_alloc_word(span, slot->word), slot->at_stop, memory_order_relaxed);
 }
 
+static void keep_waiting(tri_cache *cache, tri_cache_slot *slot, tri_span *span) {
+  (void)cache;
+  atomic_fetch_or_explicit(tri_span_alloc_word(span, slot->word), waiting(slot), memory_order_relaxed);
+}
+
 static void sweep_stale(tri_cache *cache, tri_cache_slot *slot, tri_span *span) {
   (void)cache;
   if (is_stale(span)) slot_sweep(slot, span);
@@ -328,6 +330,11 @@ void tri_cache_stop_begin(tri_cache *cache) {
 }
 
 void tri_cache_stop_end(tri_cache *cache) { each_active(cache, show_waiting); }
+
+void tri_cache_mend(tri_cache *cache) {
+  each_active(cache, keep_waiting);
+  cache->supply = (tri_span_supply){0};
+}
 
 void tri_cache_sweep(tri_cache *cache) { each_active(cache, sweep_stale); }
 

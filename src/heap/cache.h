@@ -28,6 +28,7 @@
 
 #include "heap/central.h"
 #include "heap/counts.h"
+#include "heap/gate.h"
 
 enum {
   TRI_CACHE_TYPED = 64, /* slots for typed buckets; a power of two */
@@ -103,17 +104,14 @@ void tri_cache_clear_slot(void *slot, size_t size);
 
 /* ---- deferring stops ---- */
 
-/* While it is closed (1) no thread begins a slow path: fork must find none under way (gc/fork.c). It is closed with the
- * world stopped and every thread outside its slow paths, so a relaxed look after deferring suffices. A futex word. */
-extern _Atomic(uint32_t) tri_cache_gate;
+/* The gate is not open: heap/gate.h. */
 void tri_cache_wait_at_gate(tri_cache *cache);
 
 TRI_INLINE void tri_cache_defer(tri_cache *cache) {
   uint32_t depth = atomic_load_explicit(&cache->defer, memory_order_relaxed);
   atomic_store_explicit(&cache->defer, depth + 1, memory_order_relaxed);
   atomic_signal_fence(memory_order_seq_cst);
-  if (tri_unlikely(atomic_load_explicit(&tri_cache_gate, memory_order_relaxed)) && depth == 0)
-    tri_cache_wait_at_gate(cache);
+  if (!tri_gate_is_open() && depth == 0) tri_cache_wait_at_gate(cache);
 }
 
 void tri_cache_park(tri_cache *cache);
@@ -145,6 +143,10 @@ void tri_cache_stop_end(tri_cache *cache);
 
 /* Sweeps the cached spans that the owner has not swept since the last mark. */
 void tri_cache_sweep(tri_cache *cache);
+
+/* In a child of which the library was not told, which may have been made while a stop held the caller: what waits is
+ * allocated again. What the cache has in store is lost (heap/mend.h). */
+void tri_cache_mend(tri_cache *cache);
 
 /* Gives every span back: the thread ends or detaches. */
 void tri_cache_release(tri_cache *cache);

@@ -41,6 +41,6 @@ void tri_heap_mend(void) {
     spans++;
     relist(span);
   }
-  if (tri_cache_self != &tri_cache_none) tri_cache_self->supply = (tri_span_supply){0};
+  if (tri_cache_self != &tri_cache_none) tri_cache_mend(tri_cache_self);
   tri_page_heap_mend(used, spans);
 }

@@ -65,8 +65,9 @@ static bool tri_none_refuse(uintptr_t low, uintptr_t high) {
 
 static void tri_none_unwatch(uintptr_t low, uintptr_t high) { (void)low, (void)high; }
 
-static bool tri_none_harvest(uintptr_t low, uintptr_t high, bool rearm, tri_dirty_report *report, void *argument) {
-  (void)rearm;
+static bool tri_none_harvest(uintptr_t low, uintptr_t high, tri_dirty_way way, tri_dirty_report *report,
+                             void *argument) {
+  (void)way;
   report(argument, (tri_os_range){low, high});
   return false;
 }
@@ -96,10 +97,10 @@ static void tri_probe_report(void *argument, tri_os_range range) {
   for (uintptr_t at = range.low; at < range.high; at += page) probe->pages |= 1U << ((at - probe->low) / page);
 }
 
-static bool tri_probe_harvest(const tri_dirty_provider *provider, uintptr_t low, bool rearm, unsigned expected) {
+static bool tri_probe_harvest(const tri_dirty_provider *provider, uintptr_t low, tri_dirty_way way, unsigned expected) {
   tri_probe probe = {low, 0};
   size_t size = TRI_PROBE_PAGES * tri_os_page_size();
-  return provider->harvest(low, low + size, rearm, tri_probe_report, &probe) && probe.pages == expected;
+  return provider->harvest(low, low + size, way, tri_probe_report, &probe) && probe.pages == expected;
 }
 
 static bool tri_probe_run(const tri_dirty_provider *provider, volatile char *memory) {
@@ -109,10 +110,10 @@ static bool tri_probe_run(const tri_dirty_provider *provider, volatile char *mem
   if (!provider->watch(low, low + TRI_PROBE_PAGES * page) || !provider->arm(low, low + TRI_PROBE_PAGES * page))
     return false;
   const unsigned written = 1U << TRI_PROBE_WRITTEN;
-  bool clean = tri_probe_harvest(provider, low, false, 0);
+  bool clean = tri_probe_harvest(provider, low, TRI_DIRTY_LIST, 0);
   memory[TRI_PROBE_WRITTEN * page] = 2;
-  bool seen = tri_probe_harvest(provider, low, true, written);
-  bool again = tri_probe_harvest(provider, low, false, provider->process_wide ? written : 0);
+  bool seen = tri_probe_harvest(provider, low, TRI_DIRTY_REARM, written);
+  bool again = tri_probe_harvest(provider, low, TRI_DIRTY_LIST, provider->process_wide ? written : 0);
   provider->unwatch(low, low + TRI_PROBE_PAGES * page);
   return clean && seen && again;
 }

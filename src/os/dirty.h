@@ -15,6 +15,15 @@
 
 typedef void tri_dirty_report(void *argument, tri_os_range range);
 
+/* How to look. Rearm: a page is armed again before it is reported. Quick: pages that hold no memory may be reported,
+ * too; it takes half the time where little is dirty. */
+typedef enum tri_dirty_way {
+  TRI_DIRTY_LIST,
+  TRI_DIRTY_REARM,
+  TRI_DIRTY_LIST_QUICK,
+  TRI_DIRTY_REARM_QUICK,
+} tri_dirty_way;
+
 typedef struct tri_dirty_provider {
   const char *name; /* "wp-async", "soft-dirty", "none" */
 
@@ -33,9 +42,9 @@ typedef struct tri_dirty_provider {
   /* Pages need not be armed any more: to write them costs nothing then, and they are dirty. NULL: they cannot be. */
   void (*disarm)(uintptr_t low, uintptr_t high);
 
-  /* Reports the dirty parts of [low, high) in address order; neighbours may come in pieces. With rearm a page is armed
-   * again before it is reported. False: an error made it report all of the rest of the range. */
-  bool (*harvest)(uintptr_t low, uintptr_t high, bool rearm, tri_dirty_report *report, void *argument);
+  /* Reports the dirty parts of [low, high) in address order; neighbours may come in pieces. False: an error made it
+   * report all of the rest of the range. */
+  bool (*harvest)(uintptr_t low, uintptr_t high, tri_dirty_way way, tri_dirty_report *report, void *argument);
 
   /* In the child of a fork, before anything else: what was opened acts on the parent. Nothing is watched afterwards;
    * the caller watches its ranges anew. */

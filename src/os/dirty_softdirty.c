@@ -61,11 +61,12 @@ void tri_dirty_soft_decode(const uint64_t *entries, size_t count, tri_os_range w
   }
 }
 
-static bool tri_soft_harvest(uintptr_t low, uintptr_t high, bool rearm, tri_dirty_report *report, void *argument) {
+static bool tri_soft_harvest(uintptr_t low, uintptr_t high, tri_dirty_way way, tri_dirty_report *report,
+                             void *argument) {
   uint64_t entries[TRI_SOFT_ENTRIES];
   size_t page = tri_os_page_size();
   tri_os_range pages = tri_dirty_widen(low, high);
-  (void)rearm;
+  (void)way;
   for (uintptr_t at = pages.low; at < pages.high;) {
     size_t count = tri_min((pages.high - at) / page, TRI_SOFT_ENTRIES);
     size_t bytes = count * sizeof entries[0];

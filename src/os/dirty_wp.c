@@ -121,7 +121,9 @@ static void tri_wp_unwatch(uintptr_t low, uintptr_t high) {
 }
 
 /* One call, from low to at most high: returns how many ranges it found, or -1, and sets *reached. */
-static long tri_wp_scan(uintptr_t low, uintptr_t high, bool arm, tri_scan_range *ranges, uintptr_t *reached) {
+static long tri_wp_scan(uintptr_t low, uintptr_t high, tri_dirty_way way, tri_scan_range *ranges, uintptr_t *reached) {
+  bool arm = way == TRI_DIRTY_REARM || way == TRI_DIRTY_REARM_QUICK;
+  bool quick = way == TRI_DIRTY_LIST_QUICK || way == TRI_DIRTY_REARM_QUICK;
   tri_scan request = {
       .size = sizeof request,
       .flags = TRI_SCAN_CHECK | (arm ? TRI_SCAN_ARM : 0),
@@ -130,7 +132,7 @@ static long tri_wp_scan(uintptr_t low, uintptr_t high, bool arm, tri_scan_range 
       .vector = (uintptr_t)ranges,
       .vector_length = TRI_WP_RANGES,
       .category_mask = TRI_PAGE_WRITTEN,
-      .category_any_of = TRI_PAGE_PRESENT | TRI_PAGE_SWAPPED,
+      .category_any_of = quick ? 0 : TRI_PAGE_PRESENT | TRI_PAGE_SWAPPED, /* with 0 the kernel has a short way */
       .return_mask = TRI_PAGE_WRITTEN,
   };
   long found = ioctl(tri_wp_pagemap.descriptor, TRI_PAGEMAP_SCAN, &request);
@@ -148,7 +150,7 @@ static bool tri_wp_arm(uintptr_t low, uintptr_t high) {
       if (at > pages.low) tri_os_yield(); /* whoever waits for mmap_lock goes first */
       slice_end = pages.high - at > TRI_WP_SLICE ? at + TRI_WP_SLICE : pages.high;
     }
-    if (tri_wp_scan(at, slice_end, true, ranges, &at) < 0) return false;
+    if (tri_wp_scan(at, slice_end, TRI_DIRTY_REARM, ranges, &at) < 0) return false;
   }
   return true;
 }
@@ -161,12 +163,12 @@ static void tri_wp_disarm(uintptr_t low, uintptr_t high) {
   }
 }
 
-static bool tri_wp_harvest(uintptr_t low, uintptr_t high, bool rearm, tri_dirty_report *report, void *argument) {
+static bool tri_wp_harvest(uintptr_t low, uintptr_t high, tri_dirty_way way, tri_dirty_report *report, void *argument) {
   tri_os_range pages = tri_dirty_widen(low, high);
   tri_scan_range ranges[TRI_WP_RANGES];
   for (uintptr_t at = pages.low, reached; at < pages.high; at = reached) {
     uintptr_t end = pages.high - at > TRI_WP_SLICE ? at + TRI_WP_SLICE : pages.high;
-    long found = tri_wp_scan(at, end, rearm, ranges, &reached);
+    long found = tri_wp_scan(at, end, way, ranges, &reached);
     if (found < 0) {
       report(argument, (tri_os_range){tri_max(at, low), high});
       return false;

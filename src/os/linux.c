@@ -16,9 +16,10 @@
 #include "os/os.h"
 
 enum {
-  /* Of linux/prctl.h and linux/futex.h, whose older versions lack some. */
+  /* Of linux/prctl.h, linux/mman.h and linux/futex.h, whose older versions lack some. */
   TRI_PR_SET_VMA = 0x53564d41,
   TRI_PR_SET_VMA_ANON_NAME = 0,
+  TRI_MADV_WIPEONFORK = 18,
   TRI_FUTEX_WAIT_PRIVATE = 0 | 128,
   TRI_FUTEX_WAKE_PRIVATE = 1 | 128,
   TRI_CPU_MASK_WORDS = 128, /* 8192 processors, the most a Linux kernel is built for */
@@ -66,6 +67,11 @@ bool tri_os_commit(void *start, size_t size, const char *name) {
 bool tri_os_discard(void *start, size_t size) {
   TRI_ASSERT(((uintptr_t)start | size) % tri_os_page_size() == 0);
   return madvise(start, size, MADV_DONTNEED) == 0;
+}
+
+bool tri_os_empty_in_child(void *start, size_t size) {
+  TRI_ASSERT(((uintptr_t)start | size) % tri_os_page_size() == 0);
+  return madvise(start, size, TRI_MADV_WIPEONFORK) == 0;
 }
 
 void tri_os_advise_huge(void *start, size_t size, bool huge) {

@@ -4,6 +4,10 @@
  * Modules come from dl_iterate_phdr, which holds the loader's lock during the callback. It lists the namespace of the
  * caller only: objects loaded with dlmopen elsewhere are not seen. The vdso is listed too, but has nothing writable.
  *
+ * The lock survives a fork, in the hands of whoever had it. It is one of the words of glibc's _rtld_global, and found
+ * there when the library is loaded by what it does: it is the mutex that a callback's thread holds, and once more in a
+ * callback within a callback.
+ *
  * Thread-local storage of *other* threads has no public interface. Everything that knows the layout of the C library
  * is in the second half, and follows the ELF TLS specification (Drepper, "ELF Handling For Thread-Local Storage") and
  * glibc, whose layout has been this since 2.25:
@@ -19,6 +23,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <link.h>
+#include <pthread.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -92,6 +97,81 @@ bool tri_os_visit_modules(const tri_os_module_visitor *visitor) {
   dl_iterate_phdr(tri_visit_all, &visit);
   return visit.begun;
 }
+
+/* ---- the lock, in a child ---- */
+
+#ifdef __GLIBC__
+
+enum { TRI_MOST_HELD = 8 };
+
+/* The recursive mutexes that this thread holds, and how often over. */
+typedef struct tri_lock_search {
+  char *low, *high;
+  pthread_mutex_t *held[TRI_MOST_HELD];
+  unsigned depth[TRI_MOST_HELD];
+  int count, found;
+  pthread_mutex_t *lock;
+} tri_lock_search;
+
+/* Written once, when the library is loaded. NULL: not found. */
+static pthread_mutex_t *tri_loader_lock TRI_OWN_DATA;
+
+static int tri_see_deeper(struct dl_phdr_info *first, size_t size, void *raw) {
+  tri_lock_search *search = raw;
+  (void)first, (void)size;
+  for (int i = 0; i < search->count; i++) {
+    if (search->held[i]->__data.__count != search->depth[i] + 1) continue;
+    search->lock = search->held[i];
+    search->found++;
+  }
+  return 1;
+}
+
+static int tri_see_held(struct dl_phdr_info *first, size_t size, void *raw) {
+  tri_lock_search *search = raw;
+  (void)first, (void)size;
+  int id = tri_os_thread_id();
+  for (char *at = search->low; at + sizeof(pthread_mutex_t) <= search->high; at += sizeof(uintptr_t)) {
+    pthread_mutex_t *mutex = (pthread_mutex_t *)(void *)at;
+    if (mutex->__data.__owner != id || mutex->__data.__kind != PTHREAD_MUTEX_RECURSIVE_NP) continue;
+    if (search->count == TRI_MOST_HELD) return 1;
+    search->held[search->count] = mutex;
+    search->depth[search->count++] = mutex->__data.__count;
+  }
+  dl_iterate_phdr(tri_see_deeper, raw);
+  return 1;
+}
+
+static void tri_loader_lock_find(void) {
+  Dl_info info;
+  const ElfW(Sym) *symbol = NULL;
+  char *data = dlsym(RTLD_DEFAULT, "_rtld_global");
+  if (!data || !dladdr1(data, &info, (void **)(uintptr_t)&symbol, RTLD_DL_SYMENT) || !symbol) return;
+  tri_lock_search search = {.low = data, .high = data + symbol->st_size};
+  dl_iterate_phdr(tri_see_held, &search);
+  if (search.found == 1) tri_loader_lock = search.lock;
+}
+
+/* A mutex knows its holder by the id that the C library has for it, which is a new one in the child of its forks. */
+tri_os_answer tri_os_loader_survives(int id_before) {
+  pthread_mutex_t *lock = tri_loader_lock;
+  if (!lock) return TRI_OS_UNKNOWN;
+  if (id_before && lock->__data.__owner == id_before) lock->__data.__owner = tri_os_thread_id();
+  if (pthread_mutex_trylock(lock) != 0) return TRI_OS_NO;
+  pthread_mutex_unlock(lock);
+  return TRI_OS_YES;
+}
+
+#else
+
+static void tri_loader_lock_find(void) {}
+
+tri_os_answer tri_os_loader_survives(int id_before) {
+  (void)id_before;
+  return TRI_OS_UNKNOWN;
+}
+
+#endif
 
 /* ---- thread-local storage ---- */
 
@@ -206,7 +286,10 @@ void tri_os_tls_prepare(void) {
 }
 
 /* The loader is asked before anybody can wait for it and hold a lock of ours. */
-__attribute__((constructor(101))) static void tri_layout_load(void) { tri_os_tls_prepare(); }
+__attribute__((constructor(101))) static void tri_layout_load(void) {
+  tri_os_tls_prepare();
+  tri_loader_lock_find();
+}
 
 tri_os_range tri_os_static_tls(uintptr_t thread_pointer) {
   tri_os_range area = tri_static_area(thread_pointer);

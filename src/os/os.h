@@ -30,6 +30,10 @@ bool tri_os_commit(void *start, size_t size, const char *name);
 /* Gives the memory behind committed pages back; they stay accessible and read as zero. False when refused. */
 bool tri_os_discard(void *start, size_t size);
 
+/* Has committed pages without a file behind them read as zero in every child with a memory of its own that this process
+ * makes from now on, and in theirs. False when the system cannot (Linux before 4.14). */
+bool tri_os_empty_in_child(void *start, size_t size);
+
 /* Asks for (or against) huge pages in a committed range; only advice. */
 void tri_os_advise_huge(void *start, size_t size, bool huge);
 
@@ -149,6 +153,11 @@ typedef struct tri_os_module_visitor {
   void *argument;
 } tri_os_module_visitor;
 bool tri_os_visit_modules(const tri_os_module_visitor *visitor);
+
+/* In the child of a fork, while it has one thread: whether that thread can visit modules, for it has the loader's lock,
+ * or can get it; no: the lock was in the hands of another thread and will never be free; unknown: it was not found.
+ * id_before is what the thread was called in the parent, and by the lock if it holds it; 0: it is called so still. */
+tri_os_answer tri_os_loader_survives(int id_before);
 
 /* The static TLS area of the thread whose thread pointer is given, with its thread control block (where the first
  * block of pthread keys lies). Async-signal-safe after tri_os_tls_prepare, which asks the loader. It is called when

@@ -7,15 +7,15 @@
 
 #include <cmocka.h>
 
-#include <errno.h>
+#include <dlfcn.h>
 #include <link.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 
 #include "child.h"
 #include "steps.h"
+#include "trees.h"
 
 #define ASAN_FORK "a thread that is no more in the child of a fork may have held a lock of its malloc"
 
@@ -29,29 +29,6 @@ static void in_child(void (*body)(void *), void *argument) {
 }
 
 /* ---- work ---- */
-
-typedef struct tree {
-  struct tree *left, *right;
-  uint64_t check;
-} tree;
-TRI_TYPE(tree, left, right);
-
-static tree *tree_new(int depth) {
-  tree *new = depth % 2 ? tri_new(tree) : tri_alloc(sizeof *new);
-  CHILD_CHECK(new);
-  new->check = ~(uint64_t)depth;
-  if (depth == 0) return new;
-  new->left = tree_new(depth - 1);
-  new->right = tree_new(depth - 1);
-  return new;
-}
-
-static void tree_check(const tree *root, int depth) {
-  CHILD_CHECK(root->check == ~(uint64_t)depth);
-  if (depth == 0) return;
-  tree_check(root->left, depth - 1);
-  tree_check(root->right, depth - 1);
-}
 
 static test_step may_end;
 static tree *kept; /* by static data, made before any fork */
@@ -99,12 +76,6 @@ static void live_with_threads(const tree *inherited) {
   step_reach(&may_end, 1);
   CHILD_CHECK(pthread_join(thread, NULL) == 0);
   live_as_child(inherited);
-}
-
-static void await_child(pid_t child) {
-  int status;
-  while (waitpid(child, &status, 0) == -1) CHILD_CHECK(errno == EINTR);
-  if (status != 0) child_fail("a child ended with status %x", (unsigned)status);
 }
 
 static void fork_often(void) {
@@ -246,8 +217,8 @@ static void *collect_once(void *unused) {
   return unused;
 }
 
-/* The collector waits for the loader's lock, and the fork for the collector. The child can collect no more: it could
- * not do anything else with the loader either. */
+/* The collector waits for the loader's lock, and the fork for the collector. In the child the thread has the lock
+ * still, by a new name. */
 static int fork_in_callback(struct dl_phdr_info *info, size_t size, void *raw) {
   pthread_t *collector = raw;
   (void)info, (void)size;
@@ -257,10 +228,9 @@ static int fork_in_callback(struct dl_phdr_info *info, size_t size, void *raw) {
   pid_t child = fork();
   CHILD_CHECK(child >= 0);
   if (child == 0) {
-    work_a_little();
-    tri_gc();
-    tree_check(kept, DEPTH);
-    _exit(0);
+    alarm(CHILD_PATIENCE);
+    live_as_child(kept);
+    return 2;
   }
   await_child(child);
   return 1;
@@ -270,7 +240,10 @@ static void run_fork_in_callback(void *unused) {
   pthread_t collector;
   (void)unused;
   kept = tree_new(DEPTH);
-  dl_iterate_phdr(fork_in_callback, &collector);
+  if (dl_iterate_phdr(fork_in_callback, &collector) == 2) {
+    live_with_threads(kept); /* which want the lock, too: it is free */
+    _exit(0);
+  }
   CHILD_CHECK(pthread_join(collector, NULL) == 0);
   uint32_t before = collections();
   tri_gc();
@@ -284,11 +257,103 @@ static void test_fork_with_the_loaders_lock(void **state) {
   in_child(run_fork_in_callback, NULL);
 }
 
+/* ---- while another thread has it ---- */
+
+static test_step in_callback, may_return;
+
+static int stay_in_callback(struct dl_phdr_info *info, size_t size, void *unused) {
+  (void)info, (void)size, (void)unused;
+  step_reach(&in_callback, 1);
+  step_await(&may_return, 1);
+  return 1;
+}
+
+static void *look_at_modules(void *unused) {
+  CHILD_CHECK(dl_iterate_phdr(stay_in_callback, unused) == 1);
+  return unused;
+}
+
+/* That child cannot collect, and says so; all else it can. */
+static void run_fork_beside_callback(void *unused) {
+  pthread_t looker;
+  (void)unused;
+  kept = tree_new(DEPTH);
+  CHILD_CHECK(pthread_create(&looker, NULL, look_at_modules, NULL) == 0);
+  step_await(&in_callback, 1);
+  pid_t child = fork();
+  if (child == 0) {
+    alarm(CHILD_PATIENCE);
+    uint32_t before = collections();
+    for (int i = 0; i < 100; i++) work_a_little();
+    tri_gc();
+    CHILD_CHECK(collections() == before);
+    tree_check(kept, DEPTH);
+    _exit(0);
+  }
+  await_child(child);
+  step_reach(&may_return, 1);
+  CHILD_CHECK(pthread_join(looker, NULL) == 0);
+  uint32_t before = collections();
+  tri_gc();
+  CHILD_CHECK(collections() >= before + 1);
+}
+
+static void test_fork_while_another_has_the_loaders_lock(void **state) {
+  (void)state;
+  SKIP_UNDER_ASAN(ASAN_FORK);
+  child_result result = child_run(run_fork_beside_callback, NULL, poison);
+  assert_true(child_succeeded(&result));
+  assert_non_null(strstr(result.text, "while a thread held the loader's lock"));
+}
+
+/* ---- while another loads a library ---- */
+
+static void *load(void *unused) {
+  CHILD_CHECK(dlopen(TEST_LIB_DIR "/lib_constructor.so", RTLD_NOW));
+  return unused;
+}
+
+/* The library's constructor waits for the parent. The child collects, with threads of its own. */
+static void run_fork_beside_load(void *unused) {
+  int said[2], heard[2];
+  char pipes[64], byte = 0;
+  pthread_t loader;
+  (void)unused;
+  kept = tree_new(DEPTH);
+  CHILD_CHECK(pipe(said) == 0 && pipe(heard) == 0);
+  snprintf(pipes, sizeof pipes, "%d %d", said[1], heard[0]);
+  CHILD_CHECK(setenv("TEST_CONSTRUCTOR_PIPES", pipes, 1) == 0);
+  CHILD_CHECK(pthread_create(&loader, NULL, load, NULL) == 0);
+  CHILD_CHECK(read(said[0], &byte, 1) == 1);
+  for (int i = 0; i < 10; i++) {
+    pid_t child = fork();
+    if (child == 0) {
+      alarm(CHILD_PATIENCE);
+      live_with_threads(kept);
+      _exit(0);
+    }
+    await_child(child);
+  }
+  CHILD_CHECK(write(heard[1], &byte, 1) == 1);
+  CHILD_CHECK(pthread_join(loader, NULL) == 0);
+  live_as_child(kept);
+}
+
+static void test_fork_while_a_library_is_loaded(void **state) {
+  (void)state;
+  SKIP_UNDER_ASAN(ASAN_FORK);
+  in_child(run_fork_beside_load, NULL);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_fork_before_the_heap),       cmocka_unit_test(test_forks_among_allocating_threads),
-      cmocka_unit_test(test_forks_in_several_threads),   cmocka_unit_test(test_the_programs_handlers_may_allocate),
+      cmocka_unit_test(test_fork_before_the_heap),
+      cmocka_unit_test(test_forks_among_allocating_threads),
+      cmocka_unit_test(test_forks_in_several_threads),
+      cmocka_unit_test(test_the_programs_handlers_may_allocate),
       cmocka_unit_test(test_fork_with_the_loaders_lock),
+      cmocka_unit_test(test_fork_while_another_has_the_loaders_lock),
+      cmocka_unit_test(test_fork_while_a_library_is_loaded),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

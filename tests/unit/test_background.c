@@ -39,7 +39,7 @@ static void run_sweep(void *unused) {
   forget_stack();
   uint64_t frees = read_stats().Frees;
   CHILD_CHECK(read_stats().HeapObjects >= COUNT);
-  tri_set_gc_percent(100); /* it is overdue */
+  tri_set_gc_percent(100);                       /* it is overdue */
   while (read_stats().NumGC == 0) sched_yield(); /* the collector's own thread makes it */
   while (read_stats().Frees - frees < COUNT - COUNT / 100) sched_yield();
   CHILD_CHECK(read_stats().NumGC == 1 && read_stats().NumForcedGC == 0);

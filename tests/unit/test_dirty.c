@@ -51,7 +51,7 @@ static void reports_clear(void) {
   got.ordered = true;
 }
 
-static bool harvest(const tri_dirty_provider *provider, char *start, size_t size, bool rearm) {
+static bool harvest(const tri_dirty_provider *provider, char *start, size_t size, tri_dirty_way rearm) {
   reports_clear();
   bool sure = provider->harvest(address_of(start), address_of(start) + size, rearm, note, &got);
   assert_true(got.ordered);
@@ -142,12 +142,13 @@ static void test_none_reports_everything(void **state) {
 static bool accept(uintptr_t low, uintptr_t high) { return low < high; }
 static void ignore(uintptr_t low, uintptr_t high) { (void)low, (void)high; }
 
-static bool report_nothing(uintptr_t low, uintptr_t high, bool rearm, tri_dirty_report *report, void *argument) {
+static bool report_nothing(uintptr_t low, uintptr_t high, tri_dirty_way rearm, tri_dirty_report *report,
+                           void *argument) {
   (void)low, (void)high, (void)rearm, (void)report, (void)argument;
   return true;
 }
 
-static bool report_all(uintptr_t low, uintptr_t high, bool rearm, tri_dirty_report *report, void *argument) {
+static bool report_all(uintptr_t low, uintptr_t high, tri_dirty_way rearm, tri_dirty_report *report, void *argument) {
   (void)rearm;
   report(argument, (tri_os_range){low, high});
   return true;
