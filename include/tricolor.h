@@ -385,8 +385,8 @@ typedef struct tri_stopstats {
   uint64_t cycles_begun;         /* collections; of them so many ended: NumGC of tri_memstats */
   uint64_t concurrent;           /* of those ended: that marked beside the program */
   uint64_t young;                /* of those ended: that took old objects to live and looked at young ones only */
-  uint64_t rounds;               /* looks at what the program had written meanwhile, in a stop each */
-  uint64_t abandoned;            /* of these: given up as the last stop, for it would have taken too long */
+  uint64_t rounds;               /* looks at what the program had written meanwhile, beside it or in a stop */
+  uint64_t abandoned;            /* stops that were to be the last and took too long: given up */
   uint64_t assist_ns; /* time that threads of the program spent marking, or waiting to, for their allocations */
 } tri_stopstats;
 /* Fills *stats. Stops nobody; microseconds. */

@@ -30,5 +30,6 @@ static GUIDE_NOINLINE void garbage_collection(void) {
 
 int main(void) {
   garbage_collection();
+  guide_show_stops();
   return 0;
 }

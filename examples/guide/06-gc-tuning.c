@@ -27,5 +27,6 @@ static GUIDE_NOINLINE void gc_tuning(void) {
 
 int main(void) {
   gc_tuning();
+  guide_show_stops();
   return 0;
 }

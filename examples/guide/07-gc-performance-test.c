@@ -30,5 +30,6 @@ static GUIDE_NOINLINE void gc_performance_test(void) {
 
 int main(void) {
   gc_performance_test();
+  guide_show_stops();
   return 0;
 }

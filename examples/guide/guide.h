@@ -96,4 +96,14 @@ __attribute__((unused)) static duration_text guide_duration(uint64_t ns) {
   return out;
 }
 
+/* Beyond what the guide's programs print in Go: how many collections ran beside the program, and the longest stop. */
+__attribute__((unused)) static void guide_show_stops(void) {
+  tri_memstats memory;
+  tri_stopstats stops;
+  tri_read_memstats(&memory);
+  tri_read_stopstats(&stops);
+  printf("Collections beside the program: %" PRIu64 " of %" PRIu32 " (gear %s), longest stop: %s\n", stops.concurrent,
+         memory.NumGC, stops.gear, guide_duration(stops.longest_ns).text);
+}
+
 #endif

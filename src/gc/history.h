@@ -23,7 +23,7 @@ typedef struct tri_cycle_report {
   uint64_t stopping_cpu, marking_cpu, finishing_cpu;
   uint64_t assist;                        /* time that threads of the program spent marking */
   uint64_t stop_total, stop_longest;      /* of this collection */
-  uint32_t stops, rounds, abandoned;      /* rounds: looks at what is dirty, in a stop each */
+  uint32_t stops, rounds, abandoned;      /* rounds: looks at what is dirty, beside the program or in a stop */
   size_t dirty_first, dirty_last;         /* bytes, in the first and the last round */
   size_t rescanned;                       /* bytes of dirty ranges */
   size_t heap_before, heap_after, marked; /* bytes */
