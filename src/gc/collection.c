@@ -34,6 +34,7 @@
 
 #include "base/fmt.h"
 #include "gc/check.h"
+#include "gc/estimate.h"
 #include "gc/fault.h"
 #include "gc/generation.h"
 #include "gc/mark.h"
@@ -46,18 +47,12 @@
 
 enum {
   SMALL_HEAP = 8 * 1024 * 1024,
-  STOP_BUDGET_NS = 300 * 1000, /* that a stop may last, roots apart, in which the mark is to be finished */
-  PATIENT_ROUNDS = 16,         /* after which the budget grows, so that there is an end */
-  STOP_MOST_NS = 800 * 1000,   /* and with the list; but */
-  STOP_LEAST_NS = 150 * 1000,  /* so long in any case */
   BESIDE_NS = 5 * 1000 * 1000, /* of scanning: rounds of more are made without a stop; */
   LITTLE_NS = 100 * 1000,      /* what is less is left to the stop */
   SHORT_NS = 150 * 1000,       /* a whole mark that is expected to take less is made in a stop, */
   SHORT_YOUNG_NS = 200 * 1000, /* and a young collection begins with the last stop */
-  HELP_NS = 60 * 1000,         /* of work in a stop, for which alone no helper is woken */
   ASSIST_NS = 100 * 1000,      /* that a thread which allocates may be kept at marking, */
   FULL_ASSIST_NS = 500 * 1000, /* when the heap is over its limit */
-  FIRST_PAGE_NS = 1000,        /* to scan 4 KiB again, as long as nothing is known */
 };
 
 static struct {
@@ -77,13 +72,8 @@ static struct {
   _Atomic(bool) is_short;             /* the next one; relaxed */
   _Atomic(bool) is_full;              /* the one under way; relaxed */
   uint64_t full_ns, young_ns;         /* how long the last concurrent ones took */
-  _Atomic(double) page_ns;            /* of 4 KiB scanned again, with all that follows; relaxed */
-  uint64_t roots_ns;                  /* what it took one marker to read the roots of a stop, last time */
-  uint64_t look_ns;                   /* what it took to list what is dirty in a stop, last time */
   size_t listed_before;               /* bytes found dirty by the last round that armed them again; 0: none yet */
-  uint64_t armed_at;                  /* when that was; 0: not in this collection */
-  double dirty_rate;                  /* bytes per ns that became dirty after that */
-} now TRI_OWN_DATA = {.page_ns = FIRST_PAGE_NS};
+} now TRI_OWN_DATA;
 
 bool tri_collection_is_marking(void) { return atomic_load_explicit(&tri_the_heap.marking, memory_order_relaxed); }
 bool tri_collection_is_marking_all(void) {
@@ -197,7 +187,7 @@ static bool next_is_young(void) {
 
 /* Whether the next young one is likely to be done in one stop. */
 static bool was_short(const tri_cycle_report *report) {
-  return report->marking_cpu / (uint64_t)report->markers + now.look_ns < SHORT_YOUNG_NS;
+  return report->marking_cpu / (uint64_t)report->markers + tri_estimate_look() < SHORT_YOUNG_NS;
 }
 
 static void learn_from_young(const tri_cycle_report *report, uint64_t duration) {
@@ -290,7 +280,7 @@ static tri_collection_status stop_and_mark(void) {
 static bool shade_roots(tri_root_list roots) {
   uint64_t start = tri_os_now();
   bool done = tri_mark_shade(roots.roots, roots.count);
-  now.roots_ns = tri_os_now() - start;
+  tri_estimate_note_roots(tri_os_now() - start);
   return done;
 }
 
@@ -354,51 +344,17 @@ static tri_collection_status begin_full(void) {
   return begun && read_data() ? mark_is_on(now.generations.full_left) : give_up();
 }
 
-/* What a page costs that is scanned again, with what is found by it; by a session that did little else. */
-static void learn_page_cost(size_t pages, uint64_t duration) {
-  if (pages < 64) return;
-  double before = atomic_load_explicit(&now.page_ns, memory_order_relaxed);
-  atomic_store_explicit(&now.page_ns, (before + (double)duration / (double)pages) / 2, memory_order_relaxed);
-}
-
 uint32_t tri_collection_turn(void) { return now.turn; }
 
 void tri_collection_mark(uint32_t turn, bool alone) {
   size_t before = tri_mark_figures().rescanned;
   uint64_t start = tri_os_now();
   if (!tri_mark_run(turn, alone ? TRI_MARK_ALONE : TRI_MARK_WITH_HELP, 0)) return;
-  learn_page_cost((tri_mark_figures().rescanned - before) / 4096, tri_os_now() - start);
-}
-
-static uint64_t grown(uint64_t time) {
-  uint32_t rounds = now.report.rounds, over = rounds > PATIENT_ROUNDS ? rounds - PATIENT_ROUNDS : 0;
-  return time << (over < 12 ? over : 12);
-}
-
-/* For the mark in a stop. */
-static uint64_t stop_budget(void) {
-  uint64_t left = now.look_ns < STOP_MOST_NS ? STOP_MOST_NS - now.look_ns : 0;
-  return grown(tri_max(tri_min(left, (uint64_t)STOP_BUDGET_NS), (uint64_t)STOP_LEAST_NS));
-}
-
-/* How long it takes one marker to scan what is listed, as far as is known. */
-static double dirty_ns(void) {
-  return (double)tri_watch_dirty_bytes() / 4096 * atomic_load_explicit(&now.page_ns, memory_order_relaxed);
-}
-
-/* How long it takes in a stop: markers share it, and are worth waking when it takes long. */
-static double stop_ns(void) {
-  double alone = dirty_ns();
-  return alone > HELP_NS ? HELP_NS + (alone - HELP_NS) / tri_mark_markers() : alone;
-}
-
-static bool fits(uint64_t deadline) {
-  uint64_t time = tri_os_now();
-  return time < deadline && stop_ns() < (double)(deadline - time);
+  tri_estimate_note_scan(tri_mark_figures().rescanned - before, tri_os_now() - start);
 }
 
 /* To wake a helper takes about as long as it could save where little is to be done. */
-static bool is_worth_help(void) { return dirty_ns() > HELP_NS || tri_work_is_left(); }
+static bool is_worth_help(void) { return tri_estimate_is_worth_help(tri_watch_dirty_bytes()) || tri_work_is_left(); }
 
 /* With the world stopped: marks what is left until the deadline. */
 static bool mark_to_the_end(tri_root_list roots, uint64_t deadline) {
@@ -442,30 +398,19 @@ static void count_round(size_t dirty) {
   now.report.dirty_last = dirty;
 }
 
-/* What became dirty since armed pages were last armed all at once, and how fast. */
-static void learn_rate(size_t found, bool arms) {
-  uint64_t time = tri_os_now(), passed = time - now.armed_at;
-  if (now.armed_at && passed) now.dirty_rate = (double)found / (double)passed;
-  if (arms) now.armed_at = time;
-}
-
-static double expected_ns(void) {
-  double bytes = now.dirty_rate * (double)(tri_os_now() - now.armed_at);
-  return bytes / 4096 * atomic_load_explicit(&now.page_ns, memory_order_relaxed);
-}
-
 /* A round, the world being stopped. arms: it is not likely to be the last. */
 static round_result look(bool arms) {
   uint64_t start = tri_os_now();
   size_t found = tri_watch_look_at_heap(arms);
-  now.look_ns = tri_os_now() - start;
+  uint64_t end = tri_os_now();
+  tri_estimate_note_look(end - start);
+  tri_estimate_note_dirty(found, end, arms);
   count_round(found);
-  learn_rate(found, arms);
   bool good = gather_threads() && tri_watch_look_at_data(false) && tri_watch_end_look();
   if (!good) return (round_result){false, false};
   tri_root_list roots = tri_roots_list();
-  uint64_t deadline = tri_os_now() + stop_budget() + now.roots_ns;
-  bool try = fits(deadline);
+  uint64_t budget = tri_estimate_budget(now.report.rounds), deadline = tri_os_now() + budget + tri_estimate_roots();
+  bool try = tri_estimate_scan_stopped(tri_watch_dirty_bytes(), tri_mark_markers()) < budget + tri_estimate_roots();
   if (try && mark_to_the_end(roots, deadline)) return (round_result){true, true};
   return (round_result){leave_rest(roots, try), false};
 }
@@ -477,7 +422,10 @@ static void press(size_t found) {
 }
 
 /* What is dirty is expected to be more than a stop may take. */
-static bool is_unlikely_last(void) { return HELP_NS + expected_ns() / tri_mark_markers() > (double)stop_budget(); }
+static bool is_unlikely_last(void) {
+  size_t expected = tri_estimate_dirty(tri_os_now());
+  return tri_estimate_scan_stopped(expected, tri_mark_markers()) > tri_estimate_budget(now.report.rounds);
+}
 
 /* One in a stop; is_first: of this collection. */
 static tri_collection_status stop_and_look(bool is_first) {
@@ -506,7 +454,7 @@ static tri_collection_status stop_and_look(bool is_first) {
 static bool look_beside(bool all) {
   size_t found = tri_watch_look_beside(all);
   if (all) {
-    learn_rate(found, true);
+    tri_estimate_note_dirty(found, tri_os_now(), true);
     press(found);
     count_round(found);
   }
@@ -514,14 +462,16 @@ static bool look_beside(bool all) {
 }
 
 /* Whether to make a round without a stop, which takes longer; the first tells how much there is. */
-static bool is_much(void) { return !now.listed_before || expected_ns() > BESIDE_NS; }
+static bool is_much(void) {
+  return !now.listed_before || tri_estimate_scan(tri_estimate_dirty(tri_os_now())) > BESIDE_NS;
+}
 
 tri_collection_status tri_collection_advance(void) {
   if (!tri_collection_is_marking()) return TRI_COLLECTION_NONE;
   now.turn = tri_mark_take_turn();
   tri_watch_keep_last(tri_mark_dirty_left());
   if (!look_beside(is_much())) return give_up();
-  if (dirty_ns() > LITTLE_NS) {
+  if (tri_estimate_scan(tri_watch_dirty_bytes()) > LITTLE_NS) {
     list_dirty();
     return TRI_COLLECTION_MARKING;
   }
@@ -550,8 +500,7 @@ tri_collection_status tri_collection_begin(tri_cycle_reason reason) {
   now.report = (tri_cycle_report){.reason = reason};
   now.history.begun++;
   now.listed_before = 0;
-  now.armed_at = 0;
-  now.dirty_rate = 0;
+  tri_estimate_begin();
   now.start = now.begin = tri_os_now();
   now.cpu_start = tri_os_thread_cpu();
   tri_pacing_begin(now.start);
