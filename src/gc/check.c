@@ -18,7 +18,7 @@ static struct {
   size_t depth;
   uintptr_t own_high; /* the collector's own frames end here */
   tri_region old_region;
-  uint64_t *old; /* one bit per granule: where objects were when the mark began; as far as the heap went then */
+  uint64_t *old; /* one bit per granule: see tri_check_remember; as far as the heap went then */
   const tri_check_read *read_last;
 } check TRI_OWN_DATA;
 
@@ -34,11 +34,15 @@ bool tri_check_init(void) {
   return true;
 }
 
-void tri_check_remember(void) {
+static uint64_t bits_of(const tri_bits *bits, bool marked_only) {
+  return atomic_load_explicit(marked_only ? &bits->mark : &bits->alloc, memory_order_relaxed);
+}
+
+void tri_check_remember(bool marked_only) {
   size_t words = atomic_load_explicit(&tri_the_arena.used, memory_order_relaxed) >> TRI_BITS_SHIFT;
   if (!tri_region_extend(&check.old_region, words * sizeof *check.old)) tri_fatal("check: no memory for its bits");
   for (size_t i = 0; i < check.old_region.committed / sizeof *check.old; i++)
-    check.old[i] = i < words ? atomic_load_explicit(&tri_the_arena.bits[i].alloc, memory_order_relaxed) : 0;
+    check.old[i] = i < words ? bits_of(&tri_the_arena.bits[i], marked_only) : 0;
 }
 
 static bool is_old(uintptr_t start) {

@@ -7,8 +7,8 @@
  * After a mark beside the program one case is no mistake: a word that has not been written since it was read, and looks
  * like a pointer to an object that was made after that. No pointer to that object was ever stored there: it is what is
  * left of another that lay at the same place and was freed, or the end of a neighbour, or a number. So the objects
- * there were when the mark began are remembered, and a younger one has to be marked for what is read in the last stop
- * alone. */
+ * there were when the mark began, or of a young collection those that are old, are remembered; a younger one has to be
+ * marked for what is read in the last stop alone. */
 #ifndef TRI_CHECK_H
 #define TRI_CHECK_H
 
@@ -17,8 +17,9 @@
 /* Reserves the checker's tables; call once if checking is wanted. */
 bool tri_check_init(void);
 
-/* A mark beside the program begins: the world is stopped, waiting slots are hidden. */
-void tri_check_remember(void);
+/* A mark beside the program begins: the world is stopped, waiting slots are hidden. marked_only: it goes on from the
+ * marks there are. */
+void tri_check_remember(bool marked_only);
 
 /* Everything that can be reached from all roots is marked. read_last: what of static data was read in this stop, and
  * what of the heap is listed as dirty; NULL: the world was stopped for the whole mark. */

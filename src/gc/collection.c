@@ -175,7 +175,7 @@ static void check_round(tri_root_list roots) {
 static void remember_for_check(void) {
   if (!now.check) return;
   each_cache(tri_cache_stop_begin);
-  tri_check_remember();
+  tri_check_remember(now.report.young);
   each_cache(tri_cache_stop_end);
 }
 
