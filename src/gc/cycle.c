@@ -191,6 +191,7 @@ typedef struct tri_visit {
   tri_thread *self; /* NULL: the collector's thread */
   tri_cycle_reason reason;
   uint32_t target;
+  bool may_leave; /* what cannot be done in one stop */
   bool complete; /* what the loader showed is noted */
   tri_collection_status status;
   uint32_t turn;           /* when MARKING */
@@ -337,7 +338,7 @@ static bool ask_collector(void) {
 /* A thread that has begun what should have been done in one stop, and was not, leaves the rest to the collector. It
  * must be woken even if it was asked before: it may have seen that there was nothing to do. */
 static bool is_handed_over(const tri_visit *visit) {
-  return visit->self && visit->reason == TRI_CYCLE_GROWTH && wake_collector();
+  return visit->may_leave && wake_collector();
 }
 
 /* Until what is wanted is there, or cannot be had. */
@@ -395,7 +396,7 @@ static uint32_t target_for(tri_cycle_reason reason) {
   return count_ended(reason) + 1 + (reason == TRI_CYCLE_FORCED && tri_collection_is_marking_all());
 }
 
-bool tri_cycle_run(tri_cycle_reason reason) {
+static bool run(tri_cycle_reason reason, bool may_leave) {
   tri_gate_look();
   tri_thread *self = tri_thread_self();
   if (!self || tri_thread_busy) return false;
@@ -405,13 +406,15 @@ bool tri_cycle_run(tri_cycle_reason reason) {
     tri_pacing_put_off();
     return false;
   }
-  tri_visit visit = {.reason = reason, .self = self, .status = TRI_COLLECTION_NONE};
+  tri_visit visit = {.reason = reason, .self = self, .may_leave = may_leave, .status = TRI_COLLECTION_NONE};
   visit.target = target_for(reason);
   drive(&visit);
   bool served = is_served(&visit) && visit.status != TRI_COLLECTION_FAILED;
   if (served && reason != TRI_CYCLE_GROWTH) sweep_all(&self->cache, &visit.report);
   return served;
 }
+
+bool tri_cycle_run(tri_cycle_reason reason) { return run(reason, false); }
 
 /* ---- hooks for the heap ---- */
 
@@ -464,13 +467,13 @@ static void collect_for_growth(void) {
   if (tri_the_heap.collect_every) {
     uint32_t count = atomic_fetch_add_explicit(&cycle.since_collection, 1, memory_order_relaxed) + 1;
     if (count % tri_the_heap.collect_every == 0)
-      tri_cycle_run(TRI_CYCLE_GROWTH);
+      (void)run(TRI_CYCLE_GROWTH, true);
     else if (!tri_heap_wants_collection())
       return;
   }
   if (!tri_heap_wants_collection()) return;
   if (!is_left_to_collector())
-    tri_cycle_run(TRI_CYCLE_GROWTH);
+    (void)run(TRI_CYCLE_GROWTH, true);
   else if (tri_unlikely(tri_pacing_is_over_limit()) && tri_thread_known())
     wait_for_collector(tri_thread_known());
 }
