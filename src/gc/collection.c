@@ -42,7 +42,6 @@
 #include "gc/pacing.h"
 #include "gc/sweep.h"
 #include "gc/watch.h"
-#include "gc/work.h"
 #include "heap/heap.h"
 
 enum {
@@ -353,16 +352,14 @@ void tri_collection_mark(uint32_t turn, bool alone) {
   tri_estimate_note_scan(tri_mark_figures().rescanned - before, tri_os_now() - start);
 }
 
-/* To wake a helper takes about as long as it could save where little is to be done. */
-static bool is_worth_help(void) { return tri_estimate_is_worth_help(tri_watch_dirty_bytes()) || tri_work_is_left(); }
-
 /* With the world stopped: marks what is left until the deadline. */
 static bool mark_to_the_end(tri_root_list roots, uint64_t deadline) {
   tri_mark_jobs jobs = {.roots = roots.roots, .root_count = roots.count};
   jobs.dirty = tri_watch_dirty(&jobs.dirty_count);
   each_cache(tri_cache_stop_begin);
   tri_mark_set_jobs(jobs);
-  bool done = tri_mark_run(now.turn, is_worth_help() ? TRI_MARK_WITH_HELP : TRI_MARK_ALONE, deadline);
+  tri_mark_help help = tri_estimate_is_worth_help(tri_watch_dirty_bytes()) ? TRI_MARK_WITH_HELP : TRI_MARK_ALONE;
+  bool done = tri_mark_run(now.turn, help, deadline);
   if (done) {
     tri_fault_mark_ends();
     check_round(roots);
@@ -440,7 +437,7 @@ static tri_collection_status stop_and_look(bool is_first) {
   uint64_t duration = resume_world();
   tri_sweep_resume();
   if (is_first) now.report.stopping = duration;
-  if (!result.done) press(now.report.dirty_last);
+  if (!result.done && !is_first) press(now.report.dirty_last); /* the first has armed nothing again: see is_much */
   if (!result.good) return TRI_COLLECTION_FAILED;
   if (!result.done) return TRI_COLLECTION_MARKING;
   if (!now.report.young) tri_watch_release_dead();

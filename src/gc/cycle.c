@@ -192,7 +192,7 @@ typedef struct tri_visit {
   tri_cycle_reason reason;
   uint32_t target;
   bool may_leave; /* what cannot be done in one stop */
-  bool complete; /* what the loader showed is noted */
+  bool complete;  /* what the loader showed is noted */
   tri_collection_status status;
   uint32_t turn;           /* when MARKING */
   tri_cycle_report report; /* when DONE */
@@ -337,9 +337,7 @@ static bool ask_collector(void) {
 
 /* A thread that has begun what should have been done in one stop, and was not, leaves the rest to the collector. It
  * must be woken even if it was asked before: it may have seen that there was nothing to do. */
-static bool is_handed_over(const tri_visit *visit) {
-  return visit->may_leave && wake_collector();
-}
+static bool is_handed_over(const tri_visit *visit) { return visit->may_leave && wake_collector(); }
 
 /* Until what is wanted is there, or cannot be had. */
 static void drive(tri_visit *visit) {

@@ -9,7 +9,8 @@ enum {
   LEAST_NS = 150 * 1000,  /* but so much in any case */
   PATIENT_ROUNDS = 16,    /* after which it grows */
   MOST_SHIFT = 12,
-  HELP_NS = 60 * 1000,  /* it takes to wake a helper, and so long he is of no use */
+  WAKE_NS = 60 * 1000, /* until a helper that was woken is of use; and what he does has to be waited for, which takes */
+  HELP_NS = 150 * 1000, /* milliseconds when the system takes his processor away: little work is done without */
   FIRST_PAGE_NS = 1000, /* as long as nothing is known */
   PAGE = 4096,
   WORTH_LEARNING = 64, /* pages */
@@ -55,7 +56,7 @@ bool tri_estimate_is_worth_help(size_t bytes) { return tri_estimate_scan(bytes) 
 
 uint64_t tri_estimate_scan_stopped(size_t bytes, int markers) {
   uint64_t alone = tri_estimate_scan(bytes);
-  return alone > HELP_NS ? HELP_NS + (alone - HELP_NS) / (uint64_t)markers : alone;
+  return alone > HELP_NS ? WAKE_NS + (alone - WAKE_NS) / (uint64_t)markers : alone;
 }
 
 size_t tri_estimate_dirty(uint64_t time) { return (size_t)(estimate.dirty_rate * (double)(time - estimate.armed_at)); }

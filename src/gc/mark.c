@@ -6,7 +6,10 @@
 #include "gc/marker.h"
 #include "heap/heap.h"
 
-enum { DIRTY_AT_ONCE = 8 };
+enum {
+  DIRTY_AT_ONCE = 8,
+  SPINS = 500,
+};
 
 static struct {
   int max_markers;
@@ -151,19 +154,24 @@ static void call_helpers(void) {
   tri_os_wake(&mark.generation, INT32_MAX);
 }
 
+/* Who is waited for may have been put onto the waiting one's processor: to spin there keeps him from running, for as
+ * long as the system's time slice, which is milliseconds. */
+static void relax_or_yield(int looks) {
+  if (looks < SPINS)
+    tri_os_relax();
+  else
+    tri_os_yield();
+}
+
 /* One that woke late finds the session over and leaves; all are gone when this returns, and none comes back before the
  * next session, except to find it over again. The caller may count itself. */
 static void wait_for_markers(int but) {
-  while (atomic_load_explicit(&mark.active, memory_order_seq_cst) != but) tri_os_relax();
+  for (int looks = 0; atomic_load_explicit(&mark.active, memory_order_seq_cst) != but; looks++) relax_or_yield(looks);
 }
 
 uint32_t tri_mark_take_turn(void) {
   uint32_t turn = tri_work_take_turn();
-  for (int looks = 0; atomic_load_explicit(&mark.active, memory_order_seq_cst); looks++)
-    if (looks < 1000)
-      tri_os_relax();
-    else
-      tri_os_yield();
+  wait_for_markers(0);
   return turn;
 }
 

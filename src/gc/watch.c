@@ -199,11 +199,11 @@ void tri_watch_forget_marks(void) {
 }
 
 /* Lists what is marked and not armed; arms: and arms it. What lies in the gaps between is armed, too, and listed, for
- * it may have been dirty. */
+ * it may have been dirty. Where arming is for the whole process at once, it has been since the mark began. */
 static void look_at_new(bool arms) {
   size_t first, end = 0;
   while (next_run(new_pages, end, &first, &end)) {
-    if (arms) (void)arm_pages(first, end);
+    if (arms || watch.provider->process_wide) (void)arm_pages(first, end);
     add_dirty(NULL, (tri_os_range){tri_arena_address(first), tri_arena_address(end)});
   }
 }
