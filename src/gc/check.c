@@ -2,6 +2,7 @@
 #include "gc/check.h"
 
 #include "gc/mark.h"
+#include "heap/heap.h"
 #include "heap/layout.h"
 #include "heap/object.h"
 
@@ -18,7 +19,6 @@ static struct {
   size_t depth;
   uintptr_t own_high; /* the collector's own frames end here */
   tri_region old_region;
-  uint64_t *old; /* one bit per granule: see tri_check_remember; as far as the heap went then */
   const tri_check_read *read_last;
 } check TRI_OWN_DATA;
 
@@ -29,7 +29,7 @@ bool tri_check_init(void) {
     return false;
   if (!tri_region_reserve(&check.old_region, reserved / TRI_GRANULE / 8, 4096, "tricolor: check")) return false;
   check.seen = (uint64_t *)check.seen_region.base;
-  check.old = (uint64_t *)check.old_region.base;
+  tri_the_heap.remembered = (_Atomic(uint64_t) *)check.old_region.base;
   check.stack = (uintptr_t *)check.stack_region.base;
   return true;
 }
@@ -40,14 +40,17 @@ static uint64_t bits_of(const tri_bits *bits, bool marked_only) {
 
 void tri_check_remember(bool marked_only) {
   size_t words = atomic_load_explicit(&tri_the_arena.used, memory_order_relaxed) >> TRI_BITS_SHIFT;
-  if (!tri_region_extend(&check.old_region, words * sizeof *check.old)) tri_fatal("check: no memory for its bits");
-  for (size_t i = 0; i < check.old_region.committed / sizeof *check.old; i++)
-    check.old[i] = i < words ? bits_of(&tri_the_arena.bits[i], marked_only) : 0;
+  if (!tri_region_extend(&check.old_region, words * sizeof(uint64_t))) tri_fatal("check: no memory for its bits");
+  tri_the_heap.remembered_words = words;
+  for (size_t i = 0; i < words; i++)
+    atomic_store_explicit(&tri_the_heap.remembered[i], bits_of(&tri_the_arena.bits[i], marked_only),
+                          memory_order_relaxed);
 }
 
 static bool is_old(uintptr_t start) {
   size_t word = (start - tri_the_arena.base) >> TRI_BITS_SHIFT;
-  return word < check.old_region.committed / sizeof *check.old && (check.old[word] & tri_bit_mask(start));
+  return word < tri_the_heap.remembered_words &&
+         (atomic_load_explicit(&tri_the_heap.remembered[word], memory_order_relaxed) & tri_bit_mask(start));
 }
 
 static bool see(uintptr_t start) {

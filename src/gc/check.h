@@ -7,8 +7,8 @@
  * After a mark beside the program one case is no mistake: a word that has not been written since it was read, and looks
  * like a pointer to an object that was made after that. No pointer to that object was ever stored there: it is what is
  * left of another that lay at the same place and was freed, or the end of a neighbour, or a number. So the objects
- * there were when the mark began, or of a young collection those that are old, are remembered; a younger one has to be
- * marked for what is read in the last stop alone. */
+ * there were when the mark began, or of a young collection those that are old, are remembered, as long as their
+ * slots are not handed out anew; a younger one has to be marked for what is read in the last stop alone. */
 #ifndef TRI_CHECK_H
 #define TRI_CHECK_H
 

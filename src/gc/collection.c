@@ -48,6 +48,7 @@ enum {
   SMALL_HEAP = 8 * 1024 * 1024,
   BESIDE_NS = 5 * 1000 * 1000, /* of scanning: rounds of more are made without a stop; */
   LITTLE_NS = 100 * 1000,      /* what is less is left to the stop */
+  ROUNDS_BESIDE = 16,          /* at most; those in stops are given more and more time, so that there is an end */
   SHORT_NS = 150 * 1000,       /* a whole mark that is expected to take less is made in a stop, */
   SHORT_YOUNG_NS = 200 * 1000, /* and a young collection begins with the last stop */
   ASSIST_NS = 100 * 1000,      /* that a thread which allocates may be kept at marking, */
@@ -467,8 +468,9 @@ tri_collection_status tri_collection_advance(void) {
   if (!tri_collection_is_marking()) return TRI_COLLECTION_NONE;
   now.turn = tri_mark_take_turn();
   tri_watch_keep_last(tri_mark_dirty_left());
-  if (!look_beside(is_much())) return give_up();
-  if (tri_estimate_scan(tri_watch_dirty_bytes()) > LITTLE_NS) {
+  bool is_patient = now.report.rounds < ROUNDS_BESIDE;
+  if (!look_beside(is_patient && is_much())) return give_up();
+  if (is_patient && tri_estimate_scan(tri_watch_dirty_bytes()) > LITTLE_NS) {
     list_dirty();
     return TRI_COLLECTION_MARKING;
   }

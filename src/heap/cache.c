@@ -73,6 +73,7 @@ static void claim(tri_cache *cache, tri_cache_slot *slot, tri_span *span, uint32
   if (tri_unlikely(tri_the_heap.collect_every)) claimed &= -claimed; /* every allocation comes by here */
   tri_bits *bits = &tri_arena_bits(span->start)[word];
   tri_clear_marks(bits, claimed); /* of objects that were freed while they were old */
+  tri_heap_forget_slots(span->start + (uintptr_t)word * 64 * TRI_GRANULE, claimed);
   uint64_t before = atomic_fetch_or_explicit(&bits->alloc, claimed, memory_order_acq_rel);
   TRI_ASSERT(!(before & claimed));
   (void)before;
@@ -264,6 +265,7 @@ bool tri_cache_slot_is_waiting(tri_span *span, uintptr_t start) {
 /* A slot of the current word goes straight back to the waiting ones and is the next to be handed out. */
 static void free_into_word(tri_cache_slot *slot, tri_span *span, uintptr_t start) {
   tri_clear_marks(tri_arena_bits(start), tri_bit_mask(start));
+  tri_heap_forget_slots(start, tri_bit_mask(start));
   if (span->slot_size <= TRI_BULK_ZERO_MAX) memset((void *)start, 0, span->slot_size);
   atomic_store_explicit(&slot->free, waiting(slot) | tri_bit_mask(start), memory_order_relaxed);
 }

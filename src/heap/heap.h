@@ -7,6 +7,7 @@
 #ifndef TRI_HEAP_H
 #define TRI_HEAP_H
 
+#include "heap/arena.h"
 #include "os/lock.h"
 
 struct tri_cache;
@@ -25,6 +26,10 @@ typedef struct tri_heap {
   bool check;             /* TRICOLOR_DEBUG=check: precision from a type's first object on (heap/layout.c) */
   bool poison;            /* TRICOLOR_DEBUG=poison: overwrite what is swept or freed */
   uint32_t collect_every; /* TRICOLOR_DEBUG=gcevery: collect each so many allocations; 0: off */
+  /* Check mode: a bit for each granule where an object was when the mark began (gc/check.c), as far as words go; a slot
+   * that is handed out anew loses it. NULL otherwise. Relaxed: read with the world stopped. */
+  _Atomic(uint64_t) *remembered;
+  size_t remembered_words;
 } tri_heap;
 
 extern tri_heap tri_the_heap;
@@ -48,5 +53,11 @@ typedef struct tri_heap_hooks {
   bool (*out_of_memory)(size_t size, int attempt); /* the program's handler; true: try again */
 } tri_heap_hooks;
 extern tri_heap_hooks tri_the_hooks;
+
+TRI_INLINE void tri_heap_forget_slots(uintptr_t base, uint64_t slots) {
+  size_t word = (base - tri_the_arena.base) >> TRI_BITS_SHIFT;
+  if (tri_unlikely(tri_the_heap.remembered) && word < tri_the_heap.remembered_words)
+    atomic_fetch_and_explicit(&tri_the_heap.remembered[word], ~slots, memory_order_relaxed);
+}
 
 #endif

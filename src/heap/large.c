@@ -16,6 +16,7 @@ static struct {
 
 /* Release: a marker that sees the bit sees what its page is. */
 static void set_bit(uintptr_t start) {
+  tri_heap_forget_slots(start, tri_bit_mask(start));
   atomic_store_explicit(&tri_arena_bits(start)->alloc, tri_bit_mask(start), memory_order_release);
 }
 
