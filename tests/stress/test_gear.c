@@ -22,6 +22,7 @@
 enum { MIB = 1024 * 1024, LIVE = 60000, CYCLES = UNDER_TSAN ? 4 : 12, MOVERS = 2 };
 
 static const char *const page_gear[] = {"TRICOLOR_GEAR=page", "TRICOLOR_DEBUG=check=1,poison=1", NULL};
+static const char *const full_page_gear[] = {"TRICOLOR_GEAR=page", "TRICOLOR_YOUNG=0", NULL};
 static const char *const stopping_gear[] = {"TRICOLOR_GEAR=none", NULL};
 
 typedef struct node {
@@ -110,6 +111,82 @@ static void test_collections_run_beside_the_program(void **state) {
   (void)state;
   if (!works_here()) skip();
   child_result result = child_run(run_moves, NULL, page_gear);
+  assert_true(child_succeeded(&result));
+}
+
+/* ---- young collections ---- */
+
+enum { HOLDERS = 32, HELD = 4 };
+
+/* Part of the table's nodes, all over it, and of its places. */
+static node *holder(uint64_t which) { return table[which % HOLDERS * (LIVE / HOLDERS)]; }
+static node **place(uint64_t which) { return &table[which % HOLDERS * (LIVE / HOLDERS) + 1]; }
+
+static node *young_chain(uint64_t number) {
+  node *chain = NULL;
+  for (int i = 0; i < HELD; i++) {
+    node *head = node_new(number);
+    head->left = chain;
+    chain = head;
+  }
+  return chain;
+}
+
+/* All of them hold what they were given, whichever collections have come since. */
+static void check_held(uint64_t given) {
+  for (uint64_t i = given > HOLDERS ? given - HOLDERS : 0; i < given; i++) {
+    int length = 0;
+    for (const node *at = holder(i)->right; at; at = at->left, length++)
+      CHILD_CHECK(at->number == i && at->check == ~i && length < HELD);
+    CHILD_CHECK(length == HELD && (*place(i))->number == i && (*place(i))->check == ~i);
+  }
+}
+
+/* What is new dies at once, but for what old objects are given after each young collection: nothing else points to
+ * that. They keep it through the next ones. */
+static void run_young(void *unused) {
+  (void)unused;
+  fill_table();
+  tri_gc(); /* what there is now is old, or will be after the next full one */
+  tri_stopstats before = stops();
+  uint64_t given = 0, seen = before.young;
+  for (uint64_t i = 0; given < HOLDERS + CYCLES; i++) {
+    CHILD_CHECK(node_new(i)->number == i);
+    if (i % 256 || stops().young == seen) continue;
+    seen = stops().young;
+    check_held(given);
+    holder(given)->right = young_chain(given);
+    *place(given) = node_new(given);
+    given++;
+  }
+  tri_stopstats after = stops();
+  CHILD_CHECK(after.young >= before.young + given && after.concurrent >= before.concurrent + given);
+  check_held(given);
+  tri_gc();
+  check_held(given);
+  check_table();
+}
+
+static void test_old_objects_keep_young_ones(void **state) {
+  (void)state;
+  if (!works_here()) skip();
+  child_result result = child_run(run_young, NULL, page_gear);
+  assert_true(child_succeeded(&result));
+}
+
+/* By the option. */
+static void run_full_only(void *unused) {
+  (void)unused;
+  fill_table();
+  tri_stopstats before = stops();
+  move_nodes(2, 13);
+  CHILD_CHECK(stops().concurrent > before.concurrent && stops().young == 0);
+}
+
+static void test_none_is_young_when_told_so(void **state) {
+  (void)state;
+  if (!works_here()) skip();
+  child_result result = child_run(run_full_only, NULL, full_page_gear);
   assert_true(child_succeeded(&result));
 }
 
@@ -254,6 +331,8 @@ static void test_the_gear_that_stops(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_collections_run_beside_the_program),
+      cmocka_unit_test(test_old_objects_keep_young_ones),
+      cmocka_unit_test(test_none_is_young_when_told_so),
       cmocka_unit_test(test_stacks_are_taken_again),
       cmocka_unit_test(test_frees_while_marking),
       cmocka_unit_test(test_forks_while_marking),
