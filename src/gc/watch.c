@@ -44,6 +44,8 @@ static struct {
 bool tri_watch_init(void) {
   watch.provider = tri_dirty_choose();
   if (strcmp(watch.provider->name, "none") == 0) return false;
+  /* Where pages of the heap share one of the system's, to arm one would lose what was written to the others. */
+  if (tri_os_page_size() > TRI_PAGE_SIZE) return false;
   size_t bytes = (tri_the_arena.reserved >> TRI_PAGE_SHIFT) / 8;
   if (!watch.armed && !tri_region_reserve(&watch.armed_region, bytes, 4096, "tricolor: armed")) return false;
   watch.armed = (uint64_t *)watch.armed_region.base;
