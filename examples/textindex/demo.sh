@@ -27,7 +27,7 @@ if [ $# -gt 0 ] && [ -d "$1" ]; then
 fi
 
 find_program() {
-  found=$(find "$build" -type f -name "$1" -perm -u+x 2>/dev/null | head -n 1)
+  found=$(find "$build" -type f -name "$1" -perm -u+x 2>/dev/null | sed -n 1p)
   if [ -z "$found" ]; then
     echo "demo.sh: no program $1 below $build: build it first, or name the build folder" >&2
     exit 3

@@ -70,15 +70,11 @@ static struct {
   tri_generations generations;
   bool full_is_short, young_is_short; /* as far as is known */
   _Atomic(bool) is_short;             /* the next one; relaxed */
-  _Atomic(bool) is_full;              /* the one under way; relaxed */
   uint64_t full_ns, young_ns;         /* how long the last concurrent ones took */
   size_t listed_before;               /* bytes found dirty by the last round that armed them again; 0: none yet */
 } now TRI_OWN_DATA;
 
 bool tri_collection_is_marking(void) { return atomic_load_explicit(&tri_the_heap.marking, memory_order_relaxed); }
-bool tri_collection_is_marking_all(void) {
-  return tri_collection_is_marking() && atomic_load_explicit(&now.is_full, memory_order_relaxed);
-}
 bool tri_collection_is_short(void) { return atomic_load_explicit(&now.is_short, memory_order_relaxed); }
 bool tri_collection_is_concurrent(void) { return now.can_watch; }
 const tri_cycle_report *tri_collection_report(void) { return &now.report; }
@@ -467,7 +463,8 @@ static bool is_much(void) {
 tri_collection_status tri_collection_advance(void) {
   if (!tri_collection_is_marking()) return TRI_COLLECTION_NONE;
   now.turn = tri_mark_take_turn();
-  tri_watch_keep_last(tri_mark_dirty_left());
+  if (tri_mark_is_left()) return TRI_COLLECTION_MARKING; /* a fork has cut the mark short */
+  tri_watch_keep_last(0);
   bool is_patient = now.report.rounds < ROUNDS_BESIDE;
   if (!look_beside(is_patient && is_much())) return give_up();
   if (is_patient && tri_estimate_scan(tri_watch_dirty_bytes()) > LITTLE_NS) {
@@ -507,12 +504,17 @@ tri_collection_status tri_collection_begin(tri_cycle_reason reason) {
   now.forked = false;
   tri_sweep_finish();
   bool young = reason == TRI_CYCLE_GROWTH && next_is_young();
-  atomic_store_explicit(&now.is_full, !young, memory_order_relaxed);
   if (!young && (!now.can_watch || now.full_is_short)) return stop_and_mark();
   tri_mark_begin();
   now.report.concurrent = true;
   now.report.heap_before = tri_pacing_live();
   return young ? begin_young() : begin_full();
+}
+
+void tri_collection_drop(void) {
+  if (!tri_collection_is_marking()) return;
+  now.turn = tri_mark_take_turn();
+  (void)give_up();
 }
 
 void tri_collection_rest(void) { now.turn = tri_mark_take_turn(); }

@@ -33,10 +33,8 @@ uint32_t tri_collection_turn(void);
  * longer his. No lock held. alone: without helpers. */
 void tri_collection_mark(uint32_t turn, bool alone);
 
-/* Whether a concurrent mark is under way, and whether it is that of a full collection. Any thread; exact under the
- * cycle lock, and the first for threads that defer stops. */
+/* Whether a concurrent mark is under way. Any thread; exact under the cycle lock, and for threads that defer stops. */
 bool tri_collection_is_marking(void);
-bool tri_collection_is_marking_all(void);
 
 /* Whether the next one is expected to take less than a stop may last. Relaxed. */
 bool tri_collection_is_short(void);
@@ -49,6 +47,9 @@ const tri_cycle_report *tri_collection_report(void);
 
 /* Under the cycle lock. */
 tri_cycle_history tri_collection_history(void);
+
+/* Gives up the one under way, if any. Cycle lock held. */
+void tri_collection_drop(void);
 
 /* Nobody marks when this returns, and nobody will before tri_collection_advance. Cycle lock held. */
 void tri_collection_rest(void);

@@ -38,12 +38,13 @@ static struct {
   _Atomic(uint32_t) entering;    /* threads that may hold the loader's lock for a collection, or wait for it */
   _Atomic(uint32_t) visiting;    /* those of them that are known to hold it. Relaxed: it is only waited for */
   _Atomic(const char *) why_off; /* no collections, and why; NULL: there are. Relaxed: set while there is one thread */
-  _Atomic(uint32_t) ended;       /* collections, or attempts at one; acquire pairs with the release at the end */
-  _Atomic(uint32_t) full_ended;  /* those of them that were full; as ended */
+  _Atomic(uint32_t) ended;       /* the last that ended, by its number (begun); acquire pairs with release at its end */
+  _Atomic(uint32_t) full_ended;  /* the last full one, or given up; as ended */
   _Atomic(uint32_t) wanted;      /* futex word: collections asked of the collector's thread. Release, acquire */
   _Atomic(bool) is_wanted;       /* and it has not begun; relaxed: it only spares asking again */
   _Atomic(uint32_t) progress;    /* futex word: steps made. Release, acquire */
   _Atomic(bool) started;         /* the collector's thread */
+  _Atomic(uint32_t) marks;       /* the turn of who marks beside the program; 0: nobody. Relaxed */
   void (*observer)(const tri_cycle_report *);
   _Atomic(uint32_t) since_collection; /* gcevery's count */
   _Atomic(uint64_t) begun, over;      /* collections; written under the lock, acquire pairs with release: see counts */
@@ -177,6 +178,7 @@ void tri_cycle_after_fork_child(const char *why_not) {
   if (why_not) atomic_store_explicit(&cycle.why_off, why_not, memory_order_relaxed);
   atomic_store_explicit(&cycle.started, false, memory_order_relaxed);
   atomic_store_explicit(&cycle.is_wanted, false, memory_order_relaxed);
+  atomic_store_explicit(&cycle.marks, 0, memory_order_relaxed);
   tri_collection_after_fork_child(why_not != NULL);
   note_over();
   if (own.paused) return;
@@ -186,7 +188,8 @@ void tri_cycle_after_fork_child(const char *why_not) {
 
 /* ---- a visit: the locks, and a step under them ---- */
 
-/* What somebody wants: that so many collections have ended; full ones, unless growth is the reason. */
+/* What somebody wants: that the collection of this number has ended, or a later one; a full one, unless growth is the
+ * reason. */
 typedef struct tri_visit {
   tri_thread *self; /* NULL: the collector's thread */
   tri_cycle_reason reason;
@@ -221,17 +224,24 @@ static void note_tls(void *argument, size_t module_id, size_t size) {
   visit->complete = visit->complete && tri_roots_note_tls(module_id, size);
 }
 
-static uint32_t count_ended(tri_cycle_reason reason) {
+static uint32_t last_ended(tri_cycle_reason reason) {
   return atomic_load_explicit(reason == TRI_CYCLE_GROWTH ? &cycle.ended : &cycle.full_ended, memory_order_acquire);
 }
 
-static bool is_served(const tri_visit *visit) { return (int32_t)(count_ended(visit->reason) - visit->target) >= 0; }
+static bool is_served(const tri_visit *visit) { return (int32_t)(last_ended(visit->reason) - visit->target) >= 0; }
 
 static void count_end(const tri_visit *visit) {
   bool failed = visit->status == TRI_COLLECTION_FAILED;
   if (!failed && visit->status != TRI_COLLECTION_DONE) return;
-  if (failed || !visit->report.young) atomic_fetch_add_explicit(&cycle.full_ended, 1, memory_order_release);
-  atomic_fetch_add_explicit(&cycle.ended, 1, memory_order_release);
+  uint32_t number = (uint32_t)atomic_load_explicit(&cycle.begun, memory_order_relaxed);
+  if (failed || !visit->report.young) atomic_store_explicit(&cycle.full_ended, number, memory_order_release);
+  atomic_store_explicit(&cycle.ended, number, memory_order_release);
+}
+
+/* Who comes while another marks lets him: if they took the turn from each other, neither would get on. A fork has taken
+ * it when it is not the one that is marked by. */
+static bool is_left_to_marker(void) {
+  return atomic_load_explicit(&cycle.marks, memory_order_relaxed) == tri_collection_turn();
 }
 
 /* The next step to what is wanted, be it of a collection that somebody else has begun. off: since it entered, in the
@@ -239,13 +249,19 @@ static void count_end(const tri_visit *visit) {
 static tri_collection_status step(tri_visit *visit) {
   if (tri_cycle_is_off() || is_served(visit)) return TRI_COLLECTION_NONE;
   if (!visit->complete) {
+    tri_collection_drop();
     tri_pacing_put_off();
     return TRI_COLLECTION_FAILED;
   }
-  if (tri_collection_is_marking()) return tri_collection_advance();
+  if (tri_collection_is_marking()) return is_left_to_marker() ? TRI_COLLECTION_NONE : tri_collection_advance();
   atomic_store_explicit(&cycle.is_wanted, false, memory_order_relaxed);
   atomic_fetch_add_explicit(&cycle.begun, 1, memory_order_relaxed);
   return tri_collection_begin(visit->reason);
+}
+
+static void note_progress(void) {
+  atomic_fetch_add_explicit(&cycle.progress, 1, memory_order_release);
+  tri_os_wake(&cycle.progress, INT32_MAX);
 }
 
 static void take_step(void *argument) {
@@ -253,12 +269,12 @@ static void take_step(void *argument) {
   visit->status = step(visit);
   note_over();
   visit->turn = tri_collection_turn();
+  if (visit->status == TRI_COLLECTION_MARKING) atomic_store_explicit(&cycle.marks, visit->turn, memory_order_relaxed);
   if (visit->status == TRI_COLLECTION_DONE) visit->report = *tri_collection_report();
   count_end(visit);
   if (visit->self) tri_cache_undefer(&visit->self->cache);
   tri_lock_drop(&cycle.lock);
-  atomic_fetch_add_explicit(&cycle.progress, 1, memory_order_release);
-  tri_os_wake(&cycle.progress, INT32_MAX);
+  note_progress();
 }
 
 /* The frames of the collecting thread that are looked into begin where it spilled its registers. */
@@ -300,19 +316,49 @@ static void see_to_the_rest(const tri_visit *visit) {
 
 /* ---- making collections ---- */
 
+static void end_marking(uint32_t turn) {
+  atomic_compare_exchange_strong_explicit(&cycle.marks, &turn, 0, memory_order_relaxed, memory_order_relaxed);
+  note_progress();
+}
+
 /* Marks beside the program. A stop by somebody else ends the session first, so it does not wait long for a thread that
  * defers it here. */
 static void mark_beside(const tri_visit *visit) {
   tri_thread *self = visit->self;
-  if (!self) {
-    tri_collection_mark(visit->turn, true);
-    return;
+  if (self) {
+    tri_thread_busy_begin();
+    tri_cache_defer(&self->cache);
   }
-  tri_thread_busy_begin();
-  tri_cache_defer(&self->cache);
   tri_collection_mark(visit->turn, visit->reason == TRI_CYCLE_GROWTH);
+  end_marking(visit->turn);
+  if (!self) return;
   tri_cache_undefer(&self->cache);
   tri_thread_busy_end();
+}
+
+static bool help_fully(tri_thread *self) {
+  tri_cache_defer(&self->cache);
+  bool helped = tri_collection_assist_fully();
+  tri_cache_undefer(&self->cache);
+  return helped;
+}
+
+/* For the next step after `seen` of progress; a thread of the program helps as long as it can. */
+static void wait_for_step(tri_thread *self, uint32_t seen) {
+  if (self && help_fully(self)) return;
+  bool region = self && tri_thread_blocking_enter(self);
+  tri_os_wait(&cycle.progress, seen, WAIT_NS);
+  if (region) tri_thread_blocking_exit(self);
+}
+
+/* While another marks. */
+static void wait_for_marker(const tri_visit *visit) {
+  uint32_t turn = atomic_load_explicit(&cycle.marks, memory_order_relaxed);
+  while (turn && !is_served(visit)) {
+    uint32_t seen = atomic_load_explicit(&cycle.progress, memory_order_acquire);
+    if (atomic_load_explicit(&cycle.marks, memory_order_relaxed) != turn) return;
+    wait_for_step(visit->self, seen);
+  }
 }
 
 static void collector_main(void *unused);
@@ -337,12 +383,19 @@ static bool ask_collector(void) {
 
 /* A thread that has begun what should have been done in one stop, and was not, leaves the rest to the collector. It
  * must be woken even if it was asked before: it may have seen that there was nothing to do. */
-static bool is_handed_over(const tri_visit *visit) { return visit->may_leave && wake_collector(); }
+static bool is_handed_over(const tri_visit *visit) {
+  if (!visit->may_leave) return false;
+  end_marking(visit->turn);
+  return wake_collector();
+}
 
 /* Until what is wanted is there, or cannot be had. */
 static void drive(tri_visit *visit) {
   while (!is_served(visit)) {
-    if (!enter(visit->self ? visit->reason : TRI_CYCLE_FORCED)) return;
+    if (!enter(visit->self ? visit->reason : TRI_CYCLE_FORCED)) {
+      if (tri_collection_is_marking()) (void)wake_collector(); /* the fork has ended the marking, too */
+      return;
+    }
     tri_os_with_registers(make_visit, visit);
     switch (visit->status) {
     case TRI_COLLECTION_MARKING:
@@ -350,7 +403,10 @@ static void drive(tri_visit *visit) {
       mark_beside(visit);
       break;
     case TRI_COLLECTION_DONE: see_to_the_rest(visit); break;
-    case TRI_COLLECTION_NONE: break;
+    case TRI_COLLECTION_NONE:
+      if (visit->may_leave) return; /* it is served, or another marks */
+      wait_for_marker(visit);
+      break;
     case TRI_COLLECTION_FAILED: return;
     }
     if (tri_cycle_is_off()) return;
@@ -391,7 +447,8 @@ static void sweep_all(tri_cache *cache, const tri_cycle_report *report) {
 
 /* One that has begun before it was asked for by name does not do: it may know less than there is garbage by now. */
 static uint32_t target_for(tri_cycle_reason reason) {
-  return count_ended(reason) + 1 + (reason == TRI_CYCLE_FORCED && tri_collection_is_marking_all());
+  bool forced = reason == TRI_CYCLE_FORCED;
+  return 1 + (forced ? (uint32_t)atomic_load_explicit(&cycle.begun, memory_order_relaxed) : last_ended(reason));
 }
 
 static bool run(tri_cycle_reason reason, bool may_leave) {
@@ -430,13 +487,6 @@ static bool collector_is_held_up(void) {
          atomic_load_explicit(&cycle.visiting, memory_order_relaxed);
 }
 
-static bool help_fully(tri_thread *self) {
-  tri_cache_defer(&self->cache);
-  bool helped = tri_collection_assist_fully();
-  tri_cache_undefer(&self->cache);
-  return helped;
-}
-
 /* The heap has outgrown its goal by so much that who allocates waits for the collection: as long as it gets on, and not
  * for ever. */
 static void wait_for_collector(tri_thread *self) {
@@ -444,10 +494,7 @@ static void wait_for_collector(tri_thread *self) {
     uint32_t seen = atomic_load_explicit(&cycle.progress, memory_order_acquire);
     if (!tri_collection_is_marking() && !atomic_load_explicit(&cycle.is_wanted, memory_order_relaxed)) return;
     if (i && collector_is_held_up()) return;
-    if (help_fully(self)) continue;
-    bool region = tri_thread_blocking_enter(self);
-    tri_os_wait(&cycle.progress, seen, WAIT_NS);
-    if (region) tri_thread_blocking_exit(self);
+    wait_for_step(self, seen);
   }
 }
 

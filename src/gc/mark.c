@@ -206,14 +206,16 @@ static bool run_session(uint32_t turn, tri_mark_help help, uint64_t deadline) {
   return true;
 }
 
+bool tri_mark_is_left(void) { return tri_work_is_left() || jobs_are_left() || tri_marker_overflowed(); }
+
 bool tri_mark_run(uint32_t turn, tri_mark_help help, uint64_t deadline) {
   bool in_time = true, mine = true;
   come_in();
   do {
     mine = run_session(turn, help, deadline);
     in_time = !deadline || tri_os_now() < deadline;
-  } while (mine && in_time && (tri_work_is_left() || jobs_are_left() || tri_marker_overflowed()));
-  bool done = mine && !tri_work_is_left() && !jobs_are_left() && !tri_marker_overflowed();
+  } while (mine && in_time && tri_mark_is_left());
+  bool done = mine && !tri_mark_is_left();
   go_out();
   return done;
 }

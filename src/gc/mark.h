@@ -43,6 +43,9 @@ tri_mark_help tri_mark_help_for(size_t bytes);
 /* Marks until nothing is left: true. Or until the deadline (0: none) or the turn is lost: false. */
 bool tri_mark_run(uint32_t turn, tri_mark_help help, uint64_t deadline);
 
+/* Whether there is something left to mark, as far as is known. No session is on. */
+bool tri_mark_is_left(void);
+
 /* The caller alone marks what these roots point to, and makes it grey. No session is on. False when memory is out. */
 bool tri_mark_shade(const tri_root *roots, size_t count);
 

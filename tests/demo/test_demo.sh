@@ -71,5 +71,6 @@ program textindex-malloc 3 abcd 800
 ends 3 "textindex-malloc\|malloc ended with status 3"
 rm "$work/textindex-malloc"
 ends 3 "no program textindex-malloc"
-sh "$demo" --help | grep -q "^usage: demo.sh" || fail "--help shows no usage"
+sh "$demo" --help >"$work/said"
+grep -q "^usage: demo.sh" "$work/said" || fail "--help shows no usage"
 echo "kept, broken, different and failing runs are told apart"

@@ -18,7 +18,11 @@ fail() {
 }
 
 # Whether the program $1 loads libtricolor.so.SOVERSION.
-loads_shared() { readelf -d "$1" | grep NEEDED | grep -q "libtricolor\.so\.$soversion\]"; }
+loads_shared() {
+  local needed
+  needed=$(readelf -d "$1" | grep NEEDED)
+  [[ $needed == *"[libtricolor.so.$soversion]"* ]]
+}
 
 cmake --install "$build_dir" --prefix "$work/first" >"$work/log" || fail "$(cat "$work/log")"
 mv "$work/first" "$work/prefix"

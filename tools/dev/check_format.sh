@@ -10,7 +10,7 @@ wanted=14
 find_clang_format() {
   local program
   for program in "clang-format-$wanted" clang-format; do
-    if command -v "$program" >/dev/null && "$program" --version | grep -q "version $wanted\."; then
+    if command -v "$program" >/dev/null && [[ $("$program" --version) == *"version $wanted."* ]]; then
       echo "$program"
       return 0
     fi

@@ -33,7 +33,7 @@ TABLE
 }
 
 have_header() { echo "#include <$1>" | "$compiler" -include stdarg.h -include stddef.h -include setjmp.h -include stdint.h -E - ; }
-have_library() { ldconfig -p 2>/dev/null | grep -q "$1" || PATH=$PATH:/sbin ldconfig -p | grep -q "$1"; }
+have_library() { PATH=$PATH:/sbin ldconfig -p 2>/dev/null | grep "$1" >/dev/null; }
 sanitizers_of() {
   local sanitizer
   for sanitizer in address,undefined thread; do
