@@ -97,15 +97,18 @@ static void each_cache(void (*visit)(tri_cache *)) {
   for (tri_thread *thread = tri_threads_first(); thread; thread = thread->next) visit(&thread->cache);
 }
 
+/* Who asks for collections by name may do so all the time: what others have to do meanwhile, such as to start threads,
+ * gets on while stopped threads sleep. */
 static bool stop_world(void) {
   now.stop_start = tri_os_now();
-  return tri_stop_begin();
+  if (!tri_stop_begin()) return false;
+  if (now.report.reason != TRI_CYCLE_GROWTH) tri_stop_stand_aside();
+  return true;
 }
 
 /* Returns how long it was stopped. */
 static uint64_t resume_world(void) {
-  tri_stop_end();
-  uint64_t duration = tri_os_now() - now.stop_start;
+  uint64_t duration = tri_stop_end() - now.stop_start;
   tri_history_add_stop(&now.history, duration);
   now.report.stops++;
   now.report.stop_total += duration;
@@ -240,6 +243,11 @@ static void clear_marks(void) {
   tri_watch_forget_marks();
 }
 
+static bool mark_stopped(tri_mark_help help, uint64_t deadline) {
+  if (help == TRI_MARK_WITH_HELP) tri_stop_stand_aside();
+  return tri_mark_run(now.turn, help, deadline);
+}
+
 static tri_collection_status stop_and_mark(void) {
   tri_cycle_report *report = &now.report;
   if (!stop_world()) {
@@ -256,7 +264,7 @@ static tri_collection_status stop_and_mark(void) {
     report->heap_before = tri_pacing_live();
     tri_mark_begin();
     tri_mark_set_jobs((tri_mark_jobs){.roots = roots.roots, .root_count = roots.count});
-    (void)tri_mark_run(now.turn, tri_mark_help_for(now.generations.full_left + roots.data_bytes), 0);
+    (void)mark_stopped(tri_mark_help_for(now.generations.full_left + roots.data_bytes), 0);
     tri_fault_mark_ends();
     check_stopped(roots);
     take_figures(roots);
@@ -294,6 +302,7 @@ static void start_marking(void) {
 
 static bool take_first_roots(bool arms) {
   if (!stop_world()) return false;
+  if (arms) tri_stop_stand_aside();
   bool taken = !arms || tri_watch_arm_heap();
   if (taken) start_marking();
   taken = taken && gather_threads() && shade_roots(tri_roots_list());
@@ -356,7 +365,10 @@ static bool mark_to_the_end(tri_root_list roots, uint64_t deadline) {
   each_cache(tri_cache_stop_begin);
   tri_mark_set_jobs(jobs);
   tri_mark_help help = tri_estimate_is_worth_help(tri_watch_dirty_bytes()) ? TRI_MARK_WITH_HELP : TRI_MARK_ALONE;
-  bool done = tri_mark_run(now.turn, help, deadline);
+  tri_mark_result before = tri_mark_figures();
+  bool done = mark_stopped(help, deadline);
+  tri_mark_result after = tri_mark_figures();
+  tri_estimate_note_scan(after.rescanned - before.rescanned, after.cpu_ns - before.cpu_ns);
   if (done) {
     tri_fault_mark_ends();
     check_round(roots);
@@ -394,6 +406,7 @@ static void count_round(size_t dirty) {
 
 /* A round, the world being stopped. arms: it is not likely to be the last. */
 static round_result look(bool arms) {
+  if (arms) tri_stop_stand_aside(); /* what is armed has to be told to processors that are awake */
   uint64_t start = tri_os_now();
   size_t found = tri_watch_look_at_heap(arms);
   uint64_t end = tri_os_now();

@@ -181,8 +181,8 @@ void tri_cycle_after_fork_child(const char *why_not) {
   atomic_store_explicit(&cycle.marks, 0, memory_order_relaxed);
   tri_collection_after_fork_child(why_not != NULL);
   note_over();
+  tri_lock_after_fork_child(&cycle.lock, own.paused);
   if (own.paused) return;
-  tri_lock_abandon(&cycle.lock);
   atomic_store_explicit(&cycle.forking, 0, memory_order_relaxed);
 }
 

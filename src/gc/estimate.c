@@ -19,13 +19,16 @@ enum {
 static struct {
   _Atomic(double) page_ns; /* of a page scanned again; relaxed */
   uint64_t roots_ns, look_ns;
-  uint64_t armed_at; /* when all that was dirty was armed again; 0: not in this collection */
-  double dirty_rate; /* bytes per ns since then */
+  uint64_t armed_at;  /* when all that was dirty was armed again; 0: not in this collection */
+  size_t found;       /* dirty bytes, by the last look */
+  bool is_rate_known; /* all that was found had been armed in this collection */
+  double dirty_rate;  /* bytes per ns since then */
 } estimate TRI_OWN_DATA = {.page_ns = FIRST_PAGE_NS};
 
 void tri_estimate_begin(void) {
   estimate.armed_at = 0;
-  estimate.dirty_rate = 0;
+  estimate.found = 0;
+  estimate.is_rate_known = false;
 }
 
 /* ---- what things took ---- */
@@ -42,7 +45,11 @@ void tri_estimate_note_look(uint64_t duration) { estimate.look_ns = duration; }
 
 void tri_estimate_note_dirty(size_t bytes, uint64_t time, bool armed) {
   uint64_t passed = time - estimate.armed_at;
-  if (estimate.armed_at && passed) estimate.dirty_rate = (double)bytes / (double)passed;
+  estimate.found = bytes;
+  if (estimate.armed_at && passed) {
+    estimate.dirty_rate = (double)bytes / (double)passed;
+    estimate.is_rate_known = true;
+  }
   if (armed) estimate.armed_at = time;
 }
 
@@ -59,7 +66,11 @@ uint64_t tri_estimate_scan_stopped(size_t bytes, int markers) {
   return alone > HELP_NS ? WAKE_NS + (alone - WAKE_NS) / (uint64_t)markers : alone;
 }
 
-size_t tri_estimate_dirty(uint64_t time) { return (size_t)(estimate.dirty_rate * (double)(time - estimate.armed_at)); }
+/* As long as the rate is not known, as much as there was the last time: it may have become dirty again meanwhile. */
+size_t tri_estimate_dirty(uint64_t time) {
+  if (!estimate.is_rate_known) return estimate.found;
+  return (size_t)(estimate.dirty_rate * (double)(time - estimate.armed_at));
+}
 
 uint64_t tri_estimate_roots(void) { return estimate.roots_ns; }
 uint64_t tri_estimate_look(void) { return estimate.look_ns; }

@@ -22,6 +22,11 @@
  * that answered and those that wait to leave a region: these read the sequence before they find themselves held, so
  * they do not sleep through it.
  *
+ * Most stops are shorter than it takes to send a processor to sleep and to wake it. So who has answered keeps its
+ * processor for a while, if there is one for it that nobody else wants, and the collector has no use for it
+ * (tri_stop_stand_aside); only then it sleeps. The collector itself spins for moments only: those it waits for may be
+ * behind it, on its processor.
+ *
  * The collector's own thread blocks the program's signals from begin to end: a handler would run beside the mark.
  *
  * The program may use the stop signal too. Ours carry a value that says so (is_ours); the program's go to what it asked
@@ -43,7 +48,10 @@
 
 enum {
   MAX_TASKS = 32768,
-  SPINS = 2000, /* a running thread answers within some 20 us */
+  SPINS = 2000,             /* a running thread answers within some 20 us */
+  AWAKE_NS = 500 * 1000,    /* who waits for the end of a stop stays awake for so long */
+  LOOKS = 16,               /* at the word waited for, between two looks at the clock */
+  WAY_GIVEN_NS = 10 * 1000, /* when giving way takes so long, others want the processor */
   FIRST_PATIENCE_NS = 500 * 1000,
   MAX_PATIENCE_NS = 20 * 1000 * 1000,
   TRIES = 100,
@@ -55,10 +63,17 @@ static struct {
   /* Threads that have yet to stop. acq_rel when they do: their saved state is seen by the collector. Release when they
    * are asked: pairs with the acquire in attach_in_handler, whose record was made before. */
   _Atomic(uint32_t) missing;
+  _Atomic(uint32_t) waking; /* those that stay awake while they wait for the end. Relaxed: only a limit */
+  _Atomic(bool) aside;      /* they should sleep. Relaxed: how soon they see it does not matter */
+  /* Threads that have answered and do not run yet; the last sets when that was. Release, pairs with the collector's
+   * acquire at the end, which reads the time. */
+  _Atomic(uint32_t) resting;
+  _Atomic(uint64_t) resumed;
   _Atomic(int) signal; /* release when the rest is ready, pairs with tri_stop_signal */
   tri_thread *collector;
-  uint64_t mask; /* the collector's, of signals */
-  int *tasks;    /* made when first needed */
+  uint64_t mask;     /* the collector's, of signals */
+  uint64_t released; /* when the last one ended */
+  int *tasks;        /* made when first needed */
   tri_stop_trouble trouble;
   int trouble_id, trouble_error;
   uint32_t said; /* bits of troubles */
@@ -87,11 +102,38 @@ static bool is_asked(const tri_thread *thread, uint32_t sequence) {
   return (sequence & 1) && atomic_load_explicit(&thread->asked, memory_order_acquire) == sequence;
 }
 
+static bool is_over(uint32_t sequence) {
+  return atomic_load_explicit(&stop.sequence, memory_order_acquire) != sequence;
+}
+
+/* Not when others want the processor: then giving way takes long. */
+static void stay_awake(uint32_t sequence) {
+  uint64_t now = tri_os_now(), until = now + AWAKE_NS, before;
+  do {
+    for (int i = 0; i < LOOKS; i++) {
+      if (is_over(sequence) || atomic_load_explicit(&stop.aside, memory_order_relaxed)) return;
+      tri_os_relax();
+    }
+    before = tri_os_now();
+    tri_os_yield();
+    now = tri_os_now();
+  } while (now < until && now - before < WAY_GIVEN_NS);
+}
+
+static void rest(uint32_t sequence) {
+  int room = tri_os_processors() - 1; /* one is the collector's */
+  if ((int)atomic_fetch_add_explicit(&stop.waking, 1, memory_order_relaxed) < room) stay_awake(sequence);
+  atomic_fetch_sub_explicit(&stop.waking, 1, memory_order_relaxed);
+  while (!is_over(sequence)) tri_os_wait(&stop.sequence, sequence, 0);
+}
+
 static void wait_for_end(tri_thread *thread, uint32_t sequence) {
   if (!answer(thread, sequence)) return;
+  atomic_fetch_add_explicit(&stop.resting, 1, memory_order_relaxed);
   if (atomic_fetch_sub_explicit(&stop.missing, 1, memory_order_acq_rel) == 1) tri_os_wake(&stop.missing, 1);
-  while (atomic_load_explicit(&stop.sequence, memory_order_acquire) == sequence)
-    tri_os_wait(&stop.sequence, sequence, 0);
+  rest(sequence);
+  atomic_store_explicit(&stop.resumed, tri_os_now(), memory_order_relaxed);
+  atomic_fetch_sub_explicit(&stop.resting, 1, memory_order_release);
 }
 
 static void park_here(void *argument, uintptr_t sp) {
@@ -355,7 +397,9 @@ static void release_all(void) {
     if (atomic_load_explicit(&thread->state, memory_order_relaxed) == TRI_THREAD_HELD)
       atomic_store_explicit(&thread->state, TRI_THREAD_BLOCKING, memory_order_release);
   atomic_fetch_add_explicit(&stop.sequence, 1, memory_order_release);
+  stop.released = tri_os_now();
   tri_os_wake(&stop.sequence, INT32_MAX);
+  atomic_store_explicit(&stop.aside, false, memory_order_relaxed);
 }
 
 /* New threads can only be started by threads that still run, or that are held in pthread_create: those wait for the end
@@ -377,6 +421,14 @@ static void take_back(uint32_t sequence) {
   for (tri_thread *thread = tri_threads_first(); thread; thread = thread->next)
     if (answer(thread, sequence)) atomic_fetch_sub_explicit(&stop.missing, 1, memory_order_relaxed);
   while (atomic_load_explicit(&stop.missing, memory_order_acquire)) tri_os_yield();
+}
+
+/* When everybody runs again, as far as that is known by now. */
+static uint64_t time_resumed(void) {
+  uint64_t now = tri_os_now();
+  if (atomic_load_explicit(&stop.resting, memory_order_acquire)) return now;
+  uint64_t resumed = atomic_load_explicit(&stop.resumed, memory_order_relaxed);
+  return resumed > stop.released ? resumed : stop.released;
 }
 
 static void finish(void) {
@@ -403,7 +455,12 @@ bool tri_stop_begin(void) {
   return false;
 }
 
-void tri_stop_end(void) { finish(); }
+uint64_t tri_stop_end(void) {
+  finish();
+  return time_resumed();
+}
+
+void tri_stop_stand_aside(void) { atomic_store_explicit(&stop.aside, true, memory_order_relaxed); }
 
 /* ---- fork ---- */
 
@@ -411,6 +468,8 @@ void tri_stop_after_fork_child(tri_thread *self) {
   uint32_t sequence = atomic_load_explicit(&stop.sequence, memory_order_relaxed), state = TRI_THREAD_HELD;
   atomic_store_explicit(&stop.sequence, (sequence + 1) & ~1u, memory_order_relaxed);
   atomic_store_explicit(&stop.missing, 0, memory_order_relaxed);
+  atomic_store_explicit(&stop.resting, 0, memory_order_relaxed);
+  atomic_store_explicit(&stop.waking, 0, memory_order_relaxed);
   stop.trouble = TRI_TROUBLE_NONE;
   if (!self) return;
   atomic_compare_exchange_strong_explicit(&self->state, &state, TRI_THREAD_BLOCKING, memory_order_relaxed,

@@ -132,6 +132,6 @@ size_t tri_scavenge_all(void) {
 uint64_t tri_sweep_cpu(void) { return atomic_load_explicit(&sweep.cpu, memory_order_relaxed); }
 
 void tri_sweep_after_fork_child(bool paused) {
-  if (!paused) tri_lock_abandon(&sweep.lock);
+  tri_lock_after_fork_child(&sweep.lock, paused);
   atomic_store_explicit(&sweep.started, false, memory_order_relaxed);
 }

@@ -310,7 +310,7 @@ bool tri_threads_is_only(const tri_thread *thread) { return registry.threads == 
 
 void tri_threads_after_fork_child(bool torn) {
   tri_thread *self = tri_thread_known();
-  if (!locked_for_fork) tri_lock_abandon(&registry.lock);
+  tri_lock_after_fork_child(&registry.lock, locked_for_fork);
   if (torn)
     lose_all(self);
   else

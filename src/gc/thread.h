@@ -141,7 +141,12 @@ bool tri_stop_init(int signal);
  * (it blocks the signal by a raw system call), or the threads cannot be listed. The registry's lock is held from here
  * to tri_stop_end, and signals of the program wait: no handler runs in any thread while the world is stopped. */
 bool tri_stop_begin(void);
-void tri_stop_end(void);
+
+/* Returns when everybody ran again; when that has not been seen yet, now. */
+uint64_t tri_stop_end(void);
+
+/* In a stop: those that wait for its end should sleep, for there is work for their processors, or pages are armed. */
+void tri_stop_stand_aside(void);
 
 /* In a fork's child no stop is on, whoever had begun one. */
 void tri_stop_after_fork_child(tri_thread *self);

@@ -1,9 +1,36 @@
 /* lock.c - the slow paths of lock.h. */
 #include "os/lock.h"
 
-enum { SPINS = 60 };
+enum {
+  SPINS = 60,
+  PATIENCE_NS = 1000 * 1000, /* for a lock of the heap's; for the collector's it is to be woken in vain once */
+  GIVE_WAY_NS = 1000 * 1000, /* at most: who is hungry may have been stopped, or be gone by a jump from a handler */
+};
+
+static bool is_collectors(const tri_lock *lock) { return lock->rank <= TRI_RANK_REGISTRY; }
+
+static bool take_contended(tri_lock *lock) {
+  return atomic_exchange_explicit(&lock->state, 2, memory_order_acquire) == 0;
+}
+
+static void sleep_until_taken(tri_lock *lock) {
+  uint64_t hungry_at = tri_os_now() + (is_collectors(lock) ? 0 : PATIENCE_NS);
+  bool hungry = false;
+  while (!take_contended(lock)) {
+    tri_os_wait(&lock->state, 2, 0);
+    if (hungry || tri_os_now() < hungry_at) continue;
+    if (take_contended(lock)) return;
+    atomic_fetch_add_explicit(&lock->hungry, 1, memory_order_relaxed);
+    hungry = true;
+  }
+  if (!hungry) return;
+  atomic_fetch_sub_explicit(&lock->hungry, 1, memory_order_relaxed);
+  tri_os_wake(&lock->hungry, INT32_MAX);
+}
 
 void tri_lock_wait(tri_lock *lock) {
+  uint32_t hungry = atomic_load_explicit(&lock->hungry, memory_order_relaxed);
+  if (hungry) tri_os_wait(&lock->hungry, hungry, GIVE_WAY_NS);
   for (int i = 0; i < SPINS; i++) {
     uint32_t free = 0;
     if (atomic_compare_exchange_weak_explicit(&lock->state, &free, 1, memory_order_acquire, memory_order_relaxed))
@@ -11,7 +38,7 @@ void tri_lock_wait(tri_lock *lock) {
     tri_os_relax();
   }
   /* From here on the holder must wake somebody, so the lock is taken as contended. */
-  while (atomic_exchange_explicit(&lock->state, 2, memory_order_acquire) != 0) tri_os_wait(&lock->state, 2, 0);
+  sleep_until_taken(lock);
 }
 
 void tri_lock_wake(tri_lock *lock) { tri_os_wake(&lock->state, 1); }

@@ -1,7 +1,9 @@
 /* lock.h - the library's mutual exclusion: a futex lock with a rank.
  *
- * Follows Drepper, "Futexes Are Tricky" (mutex 2). Locks are taken in ascending rank only; assertion builds check it
- * with a thread-local set of held ranks, so the order below is data, not folklore (as runtime/lockrank.go).
+ * Follows Drepper, "Futexes Are Tricky" (mutex 2). Who drops it and takes it again at once would be faster than
+ * whoever it wakes, each time; so those that came too late go first (as Go's mutex does when it is starving). Locks are
+ * taken in ascending rank only; assertion builds check it with a thread-local set of held ranks, so the order below is
+ * data, not folklore (as runtime/lockrank.go).
  *
  * Nobody is ever stopped inside a lock. Those up to TRI_RANK_REGISTRY are the collector's: a stop needs the first and
  * the last of them, and keeps the sweeper out by the second. So their holders are not stopped; but who waits for one
@@ -27,6 +29,7 @@ typedef enum tri_lock_rank {
 typedef struct tri_lock {
   _Atomic(uint32_t) state; /* 0 free, 1 held, 2 held with waiters */
   uint32_t rank;
+  _Atomic(uint32_t) hungry; /* those that were woken and came too late: who comes now lets them go first. Relaxed */
 } tri_lock;
 
 #define TRI_LOCK_INIT(lock_rank)                                                                                       \
@@ -53,6 +56,7 @@ TRI_INLINE void tri_lock_take(tri_lock *lock) {
   TRI_LOCK_CHECK(lock, true);
   uint32_t free = 0;
   if (tri_unlikely(
+          atomic_load_explicit(&lock->hungry, memory_order_relaxed) ||
           !atomic_compare_exchange_strong_explicit(&lock->state, &free, 1, memory_order_acquire, memory_order_relaxed)))
     tri_lock_wait(lock);
 }
@@ -66,7 +70,12 @@ TRI_INLINE bool tri_lock_is_held(const tri_lock *lock) {
   return atomic_load_explicit(&lock->state, memory_order_relaxed) != 0;
 }
 
-/* In the child of a fork, where its holder is not (gc/fork.c): the lock is free. Relaxed: there is one thread. */
-TRI_INLINE void tri_lock_abandon(tri_lock *lock) { atomic_store_explicit(&lock->state, 0, memory_order_relaxed); }
+/* In the child of a fork, where the calling thread is the only one and holds the lock or does not. Relaxed: see
+ * there. */
+TRI_INLINE void tri_lock_after_fork_child(tri_lock *lock, bool held) {
+  if (!held) atomic_store_explicit(&lock->state, 0, memory_order_relaxed);
+  atomic_store_explicit(&lock->hungry, 0, memory_order_relaxed);
+}
+TRI_INLINE void tri_lock_abandon(tri_lock *lock) { tri_lock_after_fork_child(lock, false); }
 
 #endif

@@ -228,10 +228,11 @@ static void send_all(const void *from, size_t size) {
   CHILD_CHECK(pwrite(file, from, size, 0) == (ssize_t)size);
 }
 
+/* Into memory that is not scanned: the object is dead by now, and a word that the kernel brings back in the middle of a
+ * stop is no reference of the program's. */
 static void drain(int from, size_t size) {
-  static char rest[BUFFER_WORDS * sizeof(void *)];
-  CHILD_CHECK(read(from, rest, size) == (ssize_t)size);
-  memset(rest, 0, sizeof rest);
+  void *rest = tri_alloc_noscan(size);
+  CHILD_CHECK(rest && read(from, rest, size) == (ssize_t)size);
 }
 
 /* The object's address is in the kernel and in keep; then, by the call, in an old heap object, of which no page was
