@@ -10,7 +10,7 @@ enum {
   PATIENT_ROUNDS = 16,    /* after which it grows */
   MOST_SHIFT = 12,
   WAKE_NS = 60 * 1000, /* until a helper that was woken is of use; and what he does has to be waited for, which takes */
-  HELP_NS = 150 * 1000, /* milliseconds when the system takes his processor away: little work is done without */
+  HELP_NS = 500 * 1000, /* long when he was put behind the waiting one: little work is done without */
   FIRST_PAGE_NS = 1000, /* as long as nothing is known */
   PAGE = 4096,
   WORTH_LEARNING = 64, /* pages */

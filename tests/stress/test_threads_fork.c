@@ -19,7 +19,7 @@
 
 #define ASAN_FORK "a thread that is no more in the child of a fork may have held a lock of its malloc"
 
-enum { FORKS = UNDER_TSAN ? 20 : 200, ALLOCATORS = 3, DEPTH = 10 };
+enum { FORKS = UNDER_TSAN ? 20 : 200, HANDLED_FORKS = FORKS / 2, ALLOCATORS = 3, DEPTH = 10 };
 
 static const char *const poison[] = {"TRICOLOR_DEBUG=poison=1,check=1", NULL};
 
@@ -42,14 +42,47 @@ static void work_a_little(void) {
   tri_free(large);
 }
 
-static void *work_on(void *collects) {
+typedef struct worker {
+  pthread_t thread;
+  bool collects;
+  test_step works; /* done */
+} worker;
+
+static worker workers[ALLOCATORS];
+static pthread_mutex_t may_work = PTHREAD_MUTEX_INITIALIZER; /* held to keep all of them waiting */
+
+static void *work_on(void *argument) {
+  worker *self = argument;
   tree *mine = tree_new(DEPTH);
-  for (int i = 0; !atomic_load(&may_end); i++) {
+  for (uint32_t i = 0; !atomic_load(&may_end); i++) {
+    pthread_mutex_lock(&may_work);
+    pthread_mutex_unlock(&may_work);
     work_a_little();
-    if (collects && i % 4 == 0) tri_gc();
+    if (self->collects && i % 4 == 0) tri_gc();
     tree_check(mine, DEPTH);
+    step_reach(&self->works, i + 1);
   }
   return NULL;
+}
+
+static void start_worker(worker *new, bool collects) {
+  new->collects = collects;
+  CHILD_CHECK(pthread_create(&new->thread, NULL, work_on, new) == 0);
+}
+
+static void start_workers(bool one_collects) {
+  for (int i = 0; i < ALLOCATORS; i++) start_worker(&workers[i], one_collects && i == 0);
+}
+
+static void await_workers(void) {
+  uint32_t before[ALLOCATORS];
+  for (int i = 0; i < ALLOCATORS; i++) before[i] = atomic_load(&workers[i].works);
+  for (int i = 0; i < ALLOCATORS; i++) step_await(&workers[i].works, before[i] + 1);
+}
+
+static void end_workers(void) {
+  step_reach(&may_end, 1);
+  for (int i = 0; i < ALLOCATORS; i++) CHILD_CHECK(pthread_join(workers[i].thread, NULL) == 0);
 }
 
 /* What a child does. It starts threads of its own, and collections must come to an end in it. */
@@ -70,17 +103,22 @@ static void live_as_child(const tree *inherited) {
 /* Not under sanitizers: ASan takes the stacks of the threads that are no more, which new threads get, for in use
  * still. */
 static void live_with_threads(const tree *inherited) {
-  pthread_t thread;
-  CHILD_CHECK(pthread_create(&thread, NULL, work_on, NULL) == 0);
+  worker mine = {.collects = false};
+  may_work = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER; /* a worker of the parent's may have had it */
+  start_worker(&mine, false);
   live_as_child(inherited);
   step_reach(&may_end, 1);
-  CHILD_CHECK(pthread_join(thread, NULL) == 0);
+  CHILD_CHECK(pthread_join(mine.thread, NULL) == 0);
   live_as_child(inherited);
 }
 
-static void fork_often(void) {
+/* Forks come while the workers work, at whatever they are then. While the child lives they wait, three times of four:
+ * they would only keep it from running. */
+static void fork_often(int forks) {
   tree *mine = tree_new(DEPTH);
-  for (int i = 0; i < FORKS; i++) {
+  for (int i = 0; i < forks; i++) {
+    await_workers();
+    work_a_little();
     pid_t child = fork();
     CHILD_CHECK(child >= 0);
     if (child == 0) {
@@ -88,21 +126,21 @@ static void fork_often(void) {
       (!UNDER_TSAN && !UNDER_ASAN && i % 4 == 0 ? live_with_threads : live_as_child)(mine);
       _exit(0);
     }
+    bool they_wait = i / 4 % 4 != 0;
+    if (they_wait) pthread_mutex_lock(&may_work);
     work_a_little();
     await_child(child);
+    if (they_wait) pthread_mutex_unlock(&may_work);
     tree_check(mine, DEPTH);
   }
 }
 
 static void run_forks(void *unused) {
-  pthread_t threads[ALLOCATORS];
   (void)unused;
   kept = tree_new(DEPTH);
-  for (int i = 0; i < ALLOCATORS; i++)
-    CHILD_CHECK(pthread_create(&threads[i], NULL, work_on, i == 0 ? &kept : NULL) == 0);
-  fork_often();
-  step_reach(&may_end, 1);
-  for (int i = 0; i < ALLOCATORS; i++) CHILD_CHECK(pthread_join(threads[i], NULL) == 0);
+  start_workers(true);
+  fork_often(FORKS);
+  end_workers();
   uint32_t before = collections();
   collect();
   CHILD_CHECK(collections() >= before + 1);
@@ -170,15 +208,13 @@ static void allocate_after(void) {
 }
 
 static void run_forks_with_handlers(void *unused) {
-  pthread_t threads[ALLOCATORS];
   (void)unused;
   CHILD_CHECK(pthread_atfork(allocate_before, allocate_after, allocate_after) == 0);
   kept = tree_new(DEPTH);
-  for (int i = 0; i < ALLOCATORS; i++) CHILD_CHECK(pthread_create(&threads[i], NULL, work_on, NULL) == 0);
-  fork_often();
-  CHILD_CHECK(atomic_load(&prepared) == FORKS && atomic_load(&resumed) == FORKS);
-  step_reach(&may_end, 1);
-  for (int i = 0; i < ALLOCATORS; i++) CHILD_CHECK(pthread_join(threads[i], NULL) == 0);
+  start_workers(false);
+  fork_often(HANDLED_FORKS);
+  CHILD_CHECK(atomic_load(&prepared) == HANDLED_FORKS && atomic_load(&resumed) == HANDLED_FORKS);
+  end_workers();
 }
 
 static void test_the_programs_handlers_may_allocate(void **state) {

@@ -26,7 +26,8 @@
 
 enum { ALLOCATORS = 2, DEPTH = 10, LARGE_DEPTH = 18, IN_THE_MIDDLE = 10, CALLS = 60, LARGE = 100000 };
 
-static const char *const poison[] = {"TRICOLOR_DEBUG=poison=1", NULL};
+/* Few markers, whatever the machine: many would mark all there is in a stop, in the middle of which nobody forks. */
+static const char *const poison[] = {"TRICOLOR_DEBUG=poison=1", "TRICOLOR_GC_THREADS=2", NULL};
 
 static child_result in_child(void (*body)(void *)) {
   child_result result = child_run(body, NULL, poison);

@@ -18,7 +18,7 @@
 #include "child.h"
 #include "steps.h"
 
-enum { FORKS = UNDER_ASAN ? 5 : 10, ALLOCATORS = 3, OBJECTS = 100, SIZES = 5, PATIENCE = 60 };
+enum { FORKS = UNDER_ASAN ? 5 : 10, ALLOCATORS = 3, OBJECTS = 100, SIZES = 5 };
 
 static const char *const poison[] = {"TRICOLOR_DEBUG=poison=1", NULL};
 
@@ -31,7 +31,7 @@ static child_result in_child(void (*body)(void *), const char *const *environmen
 static pid_t fork_child(void) {
   pid_t child = fork();
   CHILD_CHECK(child >= 0);
-  if (child == 0) alarm(PATIENCE);
+  if (child == 0) alarm(CHILD_PATIENCE);
   return child;
 }
 

@@ -61,22 +61,22 @@ static inline void step_await(test_step *step, uint32_t number) {
 
 static inline int thread_id(void) { return (int)syscall(SYS_gettid); }
 
-/* Waits until a task of this process sleeps in the kernel. Not for those that only sleep at times. */
-static inline void await_asleep(int id) {
+/* Whether a task of this process sleeps in the kernel. Bare calls, as in all that helps: only tests block. */
+static inline bool is_asleep(int id) {
   char path[64], text[512];
   snprintf(path, sizeof path, "/proc/self/task/%d/stat", id);
-  for (;;) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    /* Bare, as all that helps: only tests block. */
-    long got = fd < 0 ? -1 : syscall(SYS_read, fd, text, sizeof text - 1);
-    if (fd >= 0) close(fd);
-    if (got > 0) {
-      text[got] = 0;
-      const char *end = strrchr(text, ')');
-      if (end && end[1] == ' ' && end[2] == 'S') return;
-    }
-    sched_yield();
-  }
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  long got = fd < 0 ? -1 : syscall(SYS_read, fd, text, sizeof text - 1);
+  if (fd >= 0) close(fd);
+  if (got <= 0) return false;
+  text[got] = 0;
+  const char *end = strrchr(text, ')');
+  return end && end[1] == ' ' && end[2] == 'S';
+}
+
+/* Waits until it does. Not for those that only sleep at times. */
+static inline void await_asleep(int id) {
+  while (!is_asleep(id)) sched_yield();
 }
 
 /* Waits until a task of this process is no more; pthread_join returns a moment before. */

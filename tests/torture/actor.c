@@ -197,7 +197,7 @@ typedef struct action {
   unsigned weight;
   void (*act)(actor *a, hand *h); /* either of the two */
   void (*trip)(actor *a, void *volatile *home);
-  bool not_in_child; /* the loader and threads may be unusable there */
+  process last; /* in which it may be done */
 } action;
 
 static void check(actor *a, hand *h) { actor_check(a, h); }
@@ -220,37 +220,37 @@ static void release(actor *a, hand *h) {
 
 /* How often of so many. Rare is what takes long. */
 static action actions[] = {
-    {"move", 40000, move, NULL, false},
-    {"check", 5000, check, NULL, false},
-    {"wrap", 4000, wrap, NULL, false},
-    {"unwrap", 4000, unwrap, NULL, false},
-    {"replace", 2500, replace, NULL, false},
-    {"renew", 2500, renew, NULL, false},
-    {"give", 1500, give, NULL, false},
-    {"push", 1500, push, NULL, false},
-    {"copy", 1000, copy, NULL, false},
-    {"grow", 100, grow, NULL, false},
-    {"malloc", 200, move_block, NULL, false},
-    {"mmap", 30, move_mapped, NULL, false},
-    {"scratch", 2000, NULL, trip_scratch, false},
-    {"callee", 2000, NULL, trip_callee, false},
-    {"vector", 4000, NULL, trip_vector, false},
-    {"deep", 300, NULL, trip_deep, false},
-    {"alternate", 100, NULL, trip_alternate, false},
-    {"jump", 100, NULL, trip_jump, false},
-    {"signals", 100, NULL, trip_signals, false},
-    {"deaf", 300, NULL, trip_deaf, false},
-    {"blocking", 300, NULL, trip_blocking, false},
-    {"pipe", 300, NULL, trip_pipe, false},
-    {"socket", 150, NULL, trip_socket, false},
-    {"file", 150, NULL, trip_file, false},
-    {"thread", 25, NULL, trip_thread, true},
-    {"detached", 25, NULL, trip_detached, true},
-    {"library", 15, NULL, trip_library, true},
-    {"fork", 3, NULL, trip_fork, true},
-    {"dwell", 2000, dwell, NULL, false},
-    {"tune", 5, tune, NULL, false},
-    {"release", 1, release, NULL, false},
+    {"move", 40000, move, NULL, PROCESS_BARE_CHILD},
+    {"check", 5000, check, NULL, PROCESS_BARE_CHILD},
+    {"wrap", 4000, wrap, NULL, PROCESS_BARE_CHILD},
+    {"unwrap", 4000, unwrap, NULL, PROCESS_BARE_CHILD},
+    {"replace", 2500, replace, NULL, PROCESS_BARE_CHILD},
+    {"renew", 2500, renew, NULL, PROCESS_BARE_CHILD},
+    {"give", 1500, give, NULL, PROCESS_BARE_CHILD},
+    {"push", 1500, push, NULL, PROCESS_BARE_CHILD},
+    {"copy", 1000, copy, NULL, PROCESS_BARE_CHILD},
+    {"grow", 100, grow, NULL, PROCESS_BARE_CHILD},
+    {"malloc", 200, move_block, NULL, PROCESS_CHILD},
+    {"mmap", 30, move_mapped, NULL, PROCESS_BARE_CHILD},
+    {"scratch", 2000, NULL, trip_scratch, PROCESS_BARE_CHILD},
+    {"callee", 2000, NULL, trip_callee, PROCESS_BARE_CHILD},
+    {"vector", 4000, NULL, trip_vector, PROCESS_BARE_CHILD},
+    {"deep", 300, NULL, trip_deep, PROCESS_BARE_CHILD},
+    {"alternate", 100, NULL, trip_alternate, PROCESS_BARE_CHILD},
+    {"jump", 100, NULL, trip_jump, PROCESS_BARE_CHILD},
+    {"signals", 100, NULL, trip_signals, PROCESS_BARE_CHILD},
+    {"deaf", 300, NULL, trip_deaf, PROCESS_BARE_CHILD},
+    {"blocking", 300, NULL, trip_blocking, PROCESS_BARE_CHILD},
+    {"pipe", 300, NULL, trip_pipe, PROCESS_BARE_CHILD},
+    {"socket", 150, NULL, trip_socket, PROCESS_BARE_CHILD},
+    {"file", 150, NULL, trip_file, PROCESS_BARE_CHILD},
+    {"thread", 25, NULL, trip_thread, PROCESS_FIRST},
+    {"detached", 25, NULL, trip_detached, PROCESS_FIRST},
+    {"library", 15, NULL, trip_library, PROCESS_FIRST},
+    {"fork", 3, NULL, trip_fork, PROCESS_FIRST},
+    {"dwell", 2000, dwell, NULL, PROCESS_BARE_CHILD},
+    {"tune", 5, tune, NULL, PROCESS_BARE_CHILD},
+    {"release", 1, release, NULL, PROCESS_BARE_CHILD},
 };
 enum { ACTIONS = sizeof actions / sizeof *actions };
 _Static_assert((int)ACTIONS < (int)MAX_ACTIONS, "figures for all of them");
@@ -311,7 +311,7 @@ static void step(actor *a) {
     fill(a, h);
     remember(a, h, "fill");
   }
-  if (a->is_child && actions[chosen].not_in_child) return;
+  if (a->process > actions[chosen].last) return;
   a->doing = actions[chosen].name;
   act(a, h, &actions[chosen]);
   count(&a->actions[chosen]);

@@ -39,6 +39,13 @@ typedef struct hand {
 
 enum { MAX_ACTIONS = 48 };
 
+/* The process that an actor is in: in each an actor may do less than in the one before. */
+typedef enum process {
+  PROCESS_FIRST,
+  PROCESS_CHILD,      /* of fork: the loader and threads may be unusable */
+  PROCESS_BARE_CHILD, /* of _Fork, or of a bare system call: malloc, too */
+} process;
+
 typedef struct actor {
   unsigned number;
   uint64_t seed;
@@ -50,8 +57,9 @@ typedef struct actor {
   hand hands[HANDS];
   places places;
   int pipe[2], sockets[2], file; /* that pointers travel through */
-  bool is_child;                 /* of a fork */
-  pid_t child;                   /* that is waited for, or 0 */
+  process process;
+  bool jumped_off; /* an alternate stack, out of the last handler that it jumped out of */
+  pid_t child;     /* that is waited for, or 0 */
   /* Read by others while the thread works; relaxed, for they are figures. */
   _Atomic(uint64_t) steps, checked, actions[MAX_ACTIONS], rests[PLACE_COUNT];
   _Atomic(bool) alive; /* takes signals; released and acquired with the thread's setting up and ending */
@@ -85,7 +93,7 @@ void *volatile *actor_word(actor *a, const hand *h);
 void actor_check(actor *a, hand *h);
 void actor_look(const hand *h, const void *cargo); /* the same, cargo being where the hand says */
 void actor_check_all(actor *a);
-/* So many random steps; in a forked child, only such as a child may take. */
+/* So many random steps, such as may be taken in this process. */
 void actor_run(actor *a, uint64_t steps);
 
 #endif

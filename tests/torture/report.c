@@ -43,7 +43,7 @@ static void say_where(void) {
     say("\n");
     return;
   }
-  say(": thread %u%s, step %llu, at %s\n", a->number, a->is_child ? " (in a forked child)" : "",
+  say(": thread %u%s, step %llu, at %s\n", a->number, a->process == PROCESS_FIRST ? "" : " (in a forked child)",
       (unsigned long long)atomic_load_explicit(&a->steps, memory_order_relaxed), a->doing);
   if (a->at && a->at->ticket.id) say_way(a->at);
 }

@@ -81,11 +81,15 @@ void trip_alternate(actor *a, void *volatile *home) {
   if (stack.ss_sp == MAP_FAILED) report_call("mmap", ALTERNATE_SIZE);
   if (sigaltstack(&stack, &before) != 0) report_call("sigaltstack", ALTERNATE_SIZE);
   run_handler(a, home, SIGUSR1, with_jump);
+  if (with_jump) a->jumped_off = true;
   if (sigaltstack(&before, NULL) != 0) report_call("sigaltstack", 0);
   munmap(stack.ss_sp, ALTERNATE_SIZE);
 }
 
-void trip_jump(actor *a, void *volatile *home) { run_handler(a, home, SIGWINCH, true); }
+void trip_jump(actor *a, void *volatile *home) {
+  run_handler(a, home, SIGWINCH, true);
+  a->jumped_off = false;
+}
 
 /* ---- handlers that move the pointer at any moment ---- */
 

@@ -1,5 +1,6 @@
 /* test_figures.c - what is told of the heap in Go's own forms: the fields of MemStats, the line of gctrace, the goal
- * that both name, with all that it is made of, and the stops. Every case that collects runs in a child. */
+ * that both name, with all that it is made of, the stops, and how many collections there were. Every case that
+ * collects runs in a child. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,6 +18,7 @@
 
 #include "child.h"
 #include "steps.h"
+#include "trees.h"
 
 enum { MIB = 1 << 20 };
 
@@ -220,6 +222,87 @@ static void test_stops_are_summed_and_sorted(void **state) {
   assert_true(child_succeeded(&result));
 }
 
+/* ---- tri_read_cycles ---- */
+
+typedef struct cycles {
+  uint64_t begun, over;
+} cycles;
+
+static cycles read_cycles(void) {
+  cycles now;
+  tri_read_cycles(&now.begun, &now.over);
+  return now;
+}
+
+/* To ask does not start the heap: options still count. */
+static void run_cycles_before_heap(void *unused) {
+  const tri_options options = {.size = sizeof options};
+  (void)unused;
+  cycles before = read_cycles();
+  CHILD_CHECK(before.begun == 0 && before.over == 0);
+  CHILD_CHECK(tri_init(&options) == TRI_OK);
+  before = read_cycles();
+  CHILD_CHECK(before.begun == 0 && before.over == 0);
+}
+
+static void check_cycles_grow(void) {
+  for (int i = 0; i < 5; i++) {
+    cycles before = read_cycles();
+    CHILD_CHECK(before.begun == before.over);
+    tri_gc();
+    cycles after = read_cycles();
+    CHILD_CHECK(after.begun == before.begun + 1 && after.over == after.begun);
+  }
+}
+
+/* The child goes on from its parent's. */
+static void run_cycles(void *unused) {
+  (void)unused;
+  check_cycles_grow();
+  CHILD_CHECK(read_cycles().over == read_stats().NumGC);
+  pid_t child = fork();
+  CHILD_CHECK(child >= 0);
+  CHILD_CHECK(read_cycles().begun == 5 && read_cycles().over == 5);
+  check_cycles_grow();
+  if (child == 0) _exit(0);
+  await_child(child);
+  CHILD_CHECK(read_cycles().begun == 10 && read_cycles().over == 10);
+}
+
+static test_step reader_began, reader_may_end;
+
+/* Never more are over than have begun, and neither shrinks, however the two meet the collections. */
+static void *read_cycles_often(void *unused) {
+  cycles last = {0, 0};
+  while (!atomic_load(&reader_may_end)) {
+    cycles now = read_cycles();
+    CHILD_CHECK(now.over <= now.begun && now.begun >= last.begun && now.over >= last.over);
+    last = now;
+    step_reach(&reader_began, 1);
+  }
+  return unused;
+}
+
+static void run_cycles_beside(void *unused) {
+  pthread_t reader;
+  (void)unused;
+  CHILD_CHECK(pthread_create(&reader, NULL, read_cycles_often, NULL) == 0);
+  step_await(&reader_began, 1);
+  for (int i = 0; i < 200; i++) tri_gc();
+  step_reach(&reader_may_end, 1);
+  CHILD_CHECK(pthread_join(reader, NULL) == 0);
+}
+
+static void test_collections_are_counted(void **state) {
+  (void)state;
+  static void (*const bodies[])(void *) = {run_cycles_before_heap, run_cycles, run_cycles_beside};
+  for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
+    if (UNDER_TSAN && bodies[i] == run_cycles_beside) continue; /* see tests/CMakeLists.txt */
+    child_result result = child_run(bodies[i], NULL, NULL);
+    assert_true(child_succeeded(&result));
+  }
+}
+
 /* ---- gctrace ---- */
 
 /* "gc # @#s #%: #+#+# ms clock, #+#/#/#+# ms cpu, #->#-># MB, # MB goal, # MB stacks, # MB globals, # P", with
@@ -303,11 +386,9 @@ static void test_trace_line(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_memstats_has_gos_fields),
-      cmocka_unit_test(test_the_goal_counts_static_data),
-      cmocka_unit_test(test_the_goal_counts_stacks),
-      cmocka_unit_test(test_stops_are_summed_and_sorted),
-      cmocka_unit_test(test_trace_line),
+      cmocka_unit_test(test_memstats_has_gos_fields), cmocka_unit_test(test_the_goal_counts_static_data),
+      cmocka_unit_test(test_the_goal_counts_stacks),  cmocka_unit_test(test_stops_are_summed_and_sorted),
+      cmocka_unit_test(test_collections_are_counted), cmocka_unit_test(test_trace_line),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
