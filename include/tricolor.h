@@ -358,7 +358,8 @@ typedef struct tri_memstats {
   uint64_t PauseEnd[256]; /* when they ended, nanoseconds since 1970 */
   uint32_t NumGC;         /* collections finished */
   uint32_t NumForcedGC;   /* of them by tri_gc */
-  double GCCPUFraction;   /* the collector's share of the processor time available since the start */
+  double GCCPUFraction;   /* the collector's share, 0 to 1, of the processor time available since the start; of stops
+                           * all processors, as in Go */
   bool EnableGC;          /* always true */
   bool DebugGC;           /* always false */
   struct {
@@ -387,7 +388,8 @@ typedef struct tri_stopstats {
   uint64_t young;                /* of those ended: that took old objects to live and looked at young ones only */
   uint64_t rounds;               /* looks at what the program had written meanwhile, beside it or in a stop */
   uint64_t abandoned;            /* stops that were to be the last and took too long: given up */
-  uint64_t assist_ns; /* time that threads of the program spent marking, or waiting to, for their allocations */
+  uint64_t assist_ns; /* time that threads of the program spent marking, or waiting to, for their allocations; all of
+                       * them together */
 } tri_stopstats;
 /* Fills *stats. Stops nobody; microseconds. */
 TRI_API void tri_read_stopstats(tri_stopstats *stats);

@@ -65,6 +65,8 @@ static const option_entry options[] = {
      "Overwrites objects with 0xdb when they are swept or freed."},
     {"TRICOLOR_DEBUG", "gcevery", OPTION_NUMBER, SETTING(collect_every), 0, 0, INT_MAX,
      "Collects every so many allocations of a thread."},
+    {"TRICOLOR_DEBUG", "period", OPTION_NUMBER, SETTING(period), 120000, 1, INT_MAX,
+     "Milliseconds after a collection when there is another one, however little the heap has grown since."},
     {"TRICOLOR_DEBUG", "workbufs", OPTION_NUMBER, SETTING(work_buffers), 0, 0, INT_MAX,
      "Lets marking have no more than so many work buffers, to exercise what happens without."},
     {"TRICOLOR_DEBUG", "inject", OPTION_FAULT, SETTING(inject), TRI_FAULT_NONE, 0, 0,

@@ -34,6 +34,7 @@ typedef struct tri_settings {
   int64_t check;
   int64_t poison;
   int64_t collect_every;
+  int64_t period;       /* ms */
   int64_t work_buffers; /* 0: no limit */
   int64_t inject;       /* tri_fault */
 } tri_settings;

@@ -40,6 +40,7 @@
 #include "gc/mark.h"
 #include "gc/marker.h"
 #include "gc/pacing.h"
+#include "gc/spent.h"
 #include "gc/sweep.h"
 #include "gc/watch.h"
 #include "heap/heap.h"
@@ -64,13 +65,13 @@ static struct {
   bool forked;    /* since the heap was last watched */
   int processors;
   uint32_t turn;
-  uint64_t started, begin, start, stop_start, cpu_start;
+  uint64_t started, begin, start, stop_start;
+  uint64_t cpu_start; /* when it began, or its last stop, and on by what was marking */
   tri_cycle_report report;
   tri_cycle_history history;
   tri_generations generations;
   bool full_is_short, young_is_short; /* as far as is known */
   _Atomic(bool) is_short;             /* the next one; relaxed */
-  uint64_t full_ns, young_ns;         /* how long the last concurrent ones took */
   size_t listed_before;               /* bytes found dirty by the last round that armed them again; 0: none yet */
 } now TRI_OWN_DATA;
 
@@ -84,8 +85,12 @@ tri_cycle_history tri_collection_history(void) {
   return now.history;
 }
 
+static tri_pacing_done marking_done(void) {
+  return (tri_pacing_done){.marked = tri_marker_done(), .rescanned = tri_mark_figures().rescanned};
+}
+
 void tri_collection_assist(size_t claimed) {
-  size_t due = tri_pacing_due(claimed, tri_marker_done());
+  size_t due = tri_pacing_due(claimed, marking_done());
   if (due) (void)tri_mark_assist(due, ASSIST_NS);
 }
 
@@ -100,15 +105,19 @@ static void each_cache(void (*visit)(tri_cache *)) {
 /* Who asks for collections by name may do so all the time: what others have to do meanwhile, such as to start threads,
  * gets on while stopped threads sleep. */
 static bool stop_world(void) {
-  now.stop_start = tri_os_now();
-  if (!tri_stop_begin()) return false;
+  now.stop_start = tri_spent_stop_begins();
+  if (!tri_stop_begin()) {
+    tri_spent_stop_ends(tri_os_now());
+    return false;
+  }
   if (now.report.reason != TRI_CYCLE_GROWTH) tri_stop_stand_aside();
   return true;
 }
 
 /* Returns how long it was stopped. */
 static uint64_t resume_world(void) {
-  uint64_t duration = tri_stop_end() - now.stop_start;
+  uint64_t end = tri_stop_end(), duration = end - now.stop_start;
+  tri_spent_stop_ends(end);
   tri_history_add_stop(&now.history, duration);
   now.report.stops++;
   now.report.stop_total += duration;
@@ -128,7 +137,8 @@ static void flip(void) {
   TRI_ASSERT(tri_sweep_is_done());
   atomic_store_explicit(&tri_the_heap.marking, false, memory_order_relaxed);
   atomic_fetch_add_explicit(&tri_the_heap.epoch, 1, memory_order_release);
-  if (now.report.reason != TRI_CYCLE_GROWTH) each_cache(tri_cache_sweep);
+  bool sweeps = now.report.reason == TRI_CYCLE_FORCED || now.report.reason == TRI_CYCLE_MEMORY;
+  if (sweeps) each_cache(tri_cache_sweep);
   each_cache(tri_cache_stop_end);
   atomic_store_explicit(&tri_the_heap.live, (ptrdiff_t)now.report.marked, memory_order_relaxed);
 }
@@ -143,6 +153,7 @@ static void take_figures(tri_root_list roots) {
   tri_cycle_report *report = &now.report;
   report->marking_cpu = result.cpu_ns;
   report->assist = result.assist_ns;
+  report->assist_cpu = result.assist_cpu_ns;
   report->newly_marked = result.marked_bytes;
   report->marked = report->heap_after = bytes_left(result.marked_bytes);
   report->rescanned = result.rescanned;
@@ -189,45 +200,66 @@ static bool was_short(const tri_cycle_report *report) {
   return report->marking_cpu / (uint64_t)report->markers + tri_estimate_look() < SHORT_YOUNG_NS;
 }
 
-static void learn_from_young(const tri_cycle_report *report, uint64_t duration) {
+static void learn_from_young(const tri_cycle_report *report) {
   tri_generations_end_young(&now.generations, report->newly_marked, report->rescanned, report->marked);
   now.young_is_short = was_short(report);
-  now.young_ns = duration;
 }
 
-static void learn_from_full(const tri_cycle_report *report, uint64_t duration) {
-  tri_pacing_set_base((tri_pacing_base){report->marked, report->stack_bytes, report->data_bytes});
+static void learn_from_full(const tri_cycle_report *report) {
   tri_generations_end_full(&now.generations, report->marked, report->concurrent);
   now.full_is_short = report->marking_cpu / (uint64_t)report->markers < SHORT_NS;
-  if (report->concurrent) now.full_ns = duration;
 }
 
-static void look_ahead(uint64_t end) {
+/* A mark that was made in one stop tells nothing of what the program allocates beside one. */
+static void tell_pacing(const tri_cycle_report *report, uint64_t end) {
+  bool beside = report->concurrent && report->stops > 1;
+  tri_pacing_end(&(tri_pacing_result){
+      .live = report->heap_after,
+      .left = report->marked,
+      .scanned = {.heap = report->newly_marked,
+                  .stack = report->stack_bytes,
+                  .data = report->data_bytes,
+                  .remark = report->rescanned},
+      .times = {.duration = beside ? end - now.begin : 0, .assist = report->assist_cpu, .processors = now.processors}});
+}
+
+static void look_ahead(void) {
   bool young = next_is_young(), is_short = young ? now.young_is_short : now.full_is_short || !now.can_watch;
   atomic_store_explicit(&now.is_short, is_short, memory_order_relaxed);
-  tri_pacing_end(end, now.report.marked, is_short ? 0 : young ? now.young_ns : now.full_ns);
+  tri_pacing_expect(young, !is_short);
+}
+
+int tri_collection_set_percent(int percent) {
+  int before = tri_pacing_set_percent(percent);
+  if (!tri_collection_is_marking()) look_ahead();
+  return before;
 }
 
 static tri_collection_status finish(void) {
   tri_cycle_report *report = &now.report;
-  uint64_t end = tri_os_now(), duration = tri_min(end - now.begin, (report->marking_cpu + report->assist) * 2);
+  uint64_t end = tri_os_now();
+  tri_spent_end();
   report->goal = tri_pacing_goal();
   report->since_start = end - now.started;
   if (report->young)
-    learn_from_young(report, duration);
+    learn_from_young(report);
   else
-    learn_from_full(report, duration);
-  look_ahead(end);
+    learn_from_full(report);
+  tell_pacing(report, end);
+  look_ahead();
   report->next_goal = tri_pacing_goal();
   report->heap_in_use = tri_page_heap_read().used_bytes;
-  tri_history_add(&now.history, report, (double)report->since_start * now.processors, tri_sweep_cpu());
+  report->cpu_fraction = tri_spent_fraction(report->since_start);
+  tri_history_add(&now.history, report);
   return TRI_COLLECTION_DONE;
 }
 
 static tri_collection_status give_up(void) {
+  tri_spent_end();
   tri_generations_forget(&now.generations);
   atomic_store_explicit(&tri_the_heap.marking, false, memory_order_relaxed);
   tri_mark_drop();
+  tri_pacing_drop();
   tri_pacing_put_off();
   return TRI_COLLECTION_FAILED;
 }
@@ -262,7 +294,6 @@ static tri_collection_status stop_and_mark(void) {
     clear_marks();
     tri_root_list roots = tri_roots_list();
     report->heap_before = tri_pacing_live();
-    tri_mark_begin();
     tri_mark_set_jobs((tri_mark_jobs){.roots = roots.roots, .root_count = roots.count});
     (void)mark_stopped(tri_mark_help_for(now.generations.full_left + roots.data_bytes), 0);
     tri_fault_mark_ends();
@@ -334,10 +365,9 @@ static bool preclean_data(void) {
   return shade_data(tri_watch_look_at_data(true));
 }
 
-static tri_collection_status mark_is_on(size_t expected) {
-  now.report.stopping_cpu = tri_os_thread_cpu() - now.cpu_start;
+static tri_collection_status mark_is_on(void) {
+  now.report.stopping_cpu = tri_os_thread_cpu() - now.cpu_start - tri_mark_figures().cpu_ns;
   now.start = tri_os_now();
-  tri_pacing_set_assists(expected, tri_marker_done());
   return TRI_COLLECTION_MARKING;
 }
 
@@ -346,7 +376,7 @@ static tri_collection_status begin_full(void) {
   if (begun) clear_marks();
   begun = begun && tri_watch_arm_data() && (in_stop || tri_watch_arm_heap()) && take_first_roots(in_stop);
   tri_sweep_resume();
-  return begun && read_data() ? mark_is_on(now.generations.full_left) : give_up();
+  return begun && read_data() ? mark_is_on() : give_up();
 }
 
 uint32_t tri_collection_turn(void) { return now.turn; }
@@ -358,17 +388,19 @@ void tri_collection_mark(uint32_t turn, bool alone) {
   tri_estimate_note_scan(tri_mark_figures().rescanned - before, tri_os_now() - start);
 }
 
-/* With the world stopped: marks what is left until the deadline. */
+/* With the world stopped: marks what is left until the deadline. Marking is not counted as finishing. */
 static bool mark_to_the_end(tri_root_list roots, uint64_t deadline) {
   tri_mark_jobs jobs = {.roots = roots.roots, .root_count = roots.count};
   jobs.dirty = tri_watch_dirty(&jobs.dirty_count);
   each_cache(tri_cache_stop_begin);
   tri_mark_set_jobs(jobs);
   tri_mark_help help = tri_estimate_is_worth_help(tri_watch_dirty_bytes()) ? TRI_MARK_WITH_HELP : TRI_MARK_ALONE;
+  uint64_t cpu = tri_os_thread_cpu();
   tri_mark_result before = tri_mark_figures();
   bool done = mark_stopped(help, deadline);
   tri_mark_result after = tri_mark_figures();
   tri_estimate_note_scan(after.rescanned - before.rescanned, after.cpu_ns - before.cpu_ns);
+  now.cpu_start += tri_os_thread_cpu() - cpu;
   if (done) {
     tri_fault_mark_ends();
     check_round(roots);
@@ -402,6 +434,7 @@ typedef struct round_result {
 static void count_round(size_t dirty) {
   if (!now.report.rounds++) now.report.dirty_first = dirty;
   now.report.dirty_last = dirty;
+  tri_pacing_note_dirty(dirty);
 }
 
 /* A round, the world being stopped. arms: it is not likely to be the last. */
@@ -436,7 +469,7 @@ static bool is_unlikely_last(void) {
 
 /* One in a stop; is_first: of this collection. */
 static tri_collection_status stop_and_look(bool is_first) {
-  uint64_t cpu = tri_os_thread_cpu();
+  now.cpu_start = tri_os_thread_cpu();
   if (!stop_world()) {
     tri_sweep_resume();
     return give_up();
@@ -452,7 +485,7 @@ static tri_collection_status stop_and_look(bool is_first) {
   if (!result.done) return TRI_COLLECTION_MARKING;
   if (!now.report.young) tri_watch_release_dead();
   now.report.finishing = is_first ? 0 : duration;
-  now.report.finishing_cpu = tri_os_thread_cpu() - cpu;
+  now.report.finishing_cpu = tri_os_thread_cpu() - now.cpu_start;
   now.report.marking = tri_os_now() - now.start - duration;
   return finish();
 }
@@ -473,9 +506,7 @@ static bool is_much(void) {
   return !now.listed_before || tri_estimate_scan(tri_estimate_dirty(tri_os_now())) > BESIDE_NS;
 }
 
-tri_collection_status tri_collection_advance(void) {
-  if (!tri_collection_is_marking()) return TRI_COLLECTION_NONE;
-  now.turn = tri_mark_take_turn();
+static tri_collection_status advance(void) {
   if (tri_mark_is_left()) return TRI_COLLECTION_MARKING; /* a fork has cut the mark short */
   tri_watch_keep_last(0);
   bool is_patient = now.report.rounds < ROUNDS_BESIDE;
@@ -488,13 +519,22 @@ tri_collection_status tri_collection_advance(void) {
   return stop_and_look(false);
 }
 
+tri_collection_status tri_collection_advance(void) {
+  if (!tri_collection_is_marking()) return TRI_COLLECTION_NONE;
+  now.turn = tri_mark_take_turn();
+  tri_spent_step_begins();
+  tri_collection_status status = advance();
+  tri_spent_step_ends();
+  return status;
+}
+
 /* ---- a young one begins ---- */
 
 /* One that is expected to be short begins with what may be its last stop. */
 static tri_collection_status begin_young(void) {
   now.report.young = true;
   tri_watch_keep_last(0);
-  (void)mark_is_on(now.generations.left / 4);
+  (void)mark_is_on();
   if (now.young_is_short) return stop_and_look(true);
   bool begun = take_first_roots(false);
   tri_sweep_resume();
@@ -503,30 +543,38 @@ static tri_collection_status begin_young(void) {
   return TRI_COLLECTION_MARKING;
 }
 
-tri_collection_status tri_collection_begin(tri_cycle_reason reason) {
-  TRI_ASSERT(!tri_collection_is_marking());
-  now.turn = tri_mark_take_turn();
+static tri_collection_status begin(tri_cycle_reason reason) {
   now.report = (tri_cycle_report){.reason = reason};
-  now.history.begun++;
   now.listed_before = 0;
   tri_estimate_begin();
   now.start = now.begin = tri_os_now();
   now.cpu_start = tri_os_thread_cpu();
-  tri_pacing_begin(now.start);
   if (now.forked && now.can_watch) now.can_watch = tri_watch_after_fork();
   now.forked = false;
   tri_sweep_finish();
   bool young = reason == TRI_CYCLE_GROWTH && next_is_young();
+  tri_pacing_begin(young, marking_done());
   if (!young && (!now.can_watch || now.full_is_short)) return stop_and_mark();
-  tri_mark_begin();
   now.report.concurrent = true;
   now.report.heap_before = tri_pacing_live();
   return young ? begin_young() : begin_full();
 }
 
+tri_collection_status tri_collection_begin(tri_cycle_reason reason) {
+  TRI_ASSERT(!tri_collection_is_marking());
+  now.turn = tri_mark_take_turn();
+  tri_mark_begin();
+  tri_spent_begin();
+  tri_spent_step_begins();
+  tri_collection_status status = begin(reason);
+  tri_spent_step_ends();
+  return status;
+}
+
 void tri_collection_drop(void) {
   if (!tri_collection_is_marking()) return;
   now.turn = tri_mark_take_turn();
+  tri_spent_step_begins();
   (void)give_up();
 }
 
@@ -538,7 +586,8 @@ bool tri_collection_init(const tri_settings *settings) {
   now.check = settings->check;
   now.processors = tri_os_processors();
   now.started = tri_os_now();
-  tri_pacing_init((int)settings->gc_percent);
+  tri_spent_init(now.started);
+  tri_pacing_init((int)settings->gc_percent, now.started, now.processors);
   now.can_watch = settings->gear != TRI_GEAR_NONE && tri_watch_init();
   now.has_young = settings->young;
   if (!now.can_watch && settings->gear == TRI_GEAR_PAGE)
@@ -554,6 +603,10 @@ bool tri_collection_init(const tri_settings *settings) {
 void tri_collection_after_fork_child(bool torn) {
   now.forked = true;
   tri_generations_forget(&now.generations);
+  if (now.processors) { /* else there is no heap yet */
+    tri_pacing_after_fork_child(tri_os_now());
+    tri_spent_after_fork_child();
+  }
   if (!tri_collection_is_marking()) return;
   atomic_store_explicit(&tri_the_heap.marking, false, memory_order_relaxed);
   if (!torn) tri_mark_drop();

@@ -45,6 +45,9 @@ bool tri_collection_is_concurrent(void);
 /* The report of the one that is DONE. */
 const tri_cycle_report *tri_collection_report(void);
 
+/* Sets the percentage; returns the old one. Cycle lock held. */
+int tri_collection_set_percent(int percent);
+
 /* Under the cycle lock. */
 tri_cycle_history tri_collection_history(void);
 

@@ -1,6 +1,7 @@
 /* cycle.c - the story of one collection, and who makes it.
  *
- *  1. A thread notices the need: the heap has grown to its trigger, the program asks, or memory has run out.
+ *  1. A thread notices the need: the heap has grown to its trigger, the program asks, memory has run out, or the last
+ *     collection was long ago, which the collector's own thread looks after.
  *  2. When the heap has grown and a mark can be made beside the program, the collector's own thread is woken, and the
  *     thread goes on. In all other cases the thread makes the collection itself and has it finished when it returns.
  *  3. Who makes it visits the loader (its lock is taken first, so that no stopped thread holds it), takes the cycle
@@ -48,6 +49,8 @@ static struct {
   void (*observer)(const tri_cycle_report *);
   _Atomic(uint32_t) since_collection; /* gcevery's count */
   _Atomic(uint64_t) begun, over;      /* collections; written under the lock, acquire pairs with release: see counts */
+  _Atomic(uint64_t) ended_at;         /* when the last one did; 0: none has. Relaxed */
+  uint64_t period;                    /* after that, when there is another one */
 } cycle TRI_OWN_DATA = {.lock = TRI_LOCK_INIT(TRI_RANK_CYCLE)};
 
 /* This thread's part in the above: what is left of the counts in a fork's child. */
@@ -73,7 +76,7 @@ static void unlock_record(void) {
 
 int tri_cycle_set_percent(int percent) {
   lock_record();
-  int before = tri_pacing_set_percent(percent);
+  int before = tri_collection_set_percent(percent);
   unlock_record();
   return before;
 }
@@ -236,6 +239,7 @@ static void count_end(const tri_visit *visit) {
   uint32_t number = (uint32_t)atomic_load_explicit(&cycle.begun, memory_order_relaxed);
   if (failed || !visit->report.young) atomic_store_explicit(&cycle.full_ended, number, memory_order_release);
   atomic_store_explicit(&cycle.ended, number, memory_order_release);
+  atomic_store_explicit(&cycle.ended_at, tri_os_now(), memory_order_relaxed);
 }
 
 /* Who comes while another marks lets him: if they took the turn from each other, neither would get on. A fork has taken
@@ -307,9 +311,22 @@ static void start_helpers(size_t bytes) {
   tri_mark_start_helpers(bytes);
 }
 
+static void collector_main(void *unused);
+
+/* By a thread of the program, as above. False when there is no such thread and cannot be. */
+static bool start_collector(void) {
+  bool started = atomic_exchange_explicit(&cycle.started, true, memory_order_relaxed);
+  if (started || tri_thread_start_own(collector_main, NULL, "tricolor-gc")) return true;
+  atomic_store_explicit(&cycle.started, false, memory_order_relaxed);
+  return false;
+}
+
 static void see_to_the_rest(const tri_visit *visit) {
   const tri_cycle_report *report = &visit->report;
-  if (visit->self) start_helpers(report->marked);
+  if (visit->self) {
+    start_helpers(report->marked);
+    (void)start_collector(); /* it sees to it that there is another one, some time */
+  }
   tri_sweep_in_background(retain(report, report->heap_in_use));
   if (cycle.observer) cycle.observer(report);
 }
@@ -329,7 +346,8 @@ static void mark_beside(const tri_visit *visit) {
     tri_thread_busy_begin();
     tri_cache_defer(&self->cache);
   }
-  tri_collection_mark(visit->turn, visit->reason == TRI_CYCLE_GROWTH);
+  bool alone = visit->reason == TRI_CYCLE_GROWTH || visit->reason == TRI_CYCLE_PERIOD;
+  tri_collection_mark(visit->turn, alone);
   end_marking(visit->turn);
   if (!self) return;
   tri_cache_undefer(&self->cache);
@@ -361,14 +379,10 @@ static void wait_for_marker(const tri_visit *visit) {
   }
 }
 
-static void collector_main(void *unused);
-
 /* False when there is no such thread and cannot be. */
 static bool wake_collector(void) {
   start_helpers(tri_pacing_live());
-  bool started = atomic_exchange_explicit(&cycle.started, true, memory_order_relaxed);
-  if (!started && !tri_thread_start_own(collector_main, NULL, "tricolor-gc")) {
-    atomic_store_explicit(&cycle.started, false, memory_order_relaxed);
+  if (!start_collector()) {
     atomic_store_explicit(&cycle.is_wanted, false, memory_order_relaxed);
     return false;
   }
@@ -413,21 +427,41 @@ static void drive(tri_visit *visit) {
   }
 }
 
+/* One is made now and then though nothing asks for it: what a program lets go and never allocates again is still given
+ * back (runtime/proc.go: forcegchelper). Not while the percentage is off. */
+static bool is_due(void) {
+  uint64_t ended_at = atomic_load_explicit(&cycle.ended_at, memory_order_relaxed);
+  return !tri_cycle_is_off() && tri_pacing_is_due(cycle.period, ended_at, tri_os_now());
+}
+
+/* It is looked again then: the percentage may have been changed. */
+static uint64_t until_due(void) {
+  uint64_t ended_at = atomic_load_explicit(&cycle.ended_at, memory_order_relaxed), now = tri_os_now();
+  uint64_t due = ended_at + cycle.period + 1;
+  return ended_at && now < due ? due - now : cycle.period;
+}
+
+/* What ends after it was found to be needed will do. */
+static bool collect_by_collector(tri_cycle_reason reason) {
+  tri_visit visit = {.reason = reason, .status = TRI_COLLECTION_NONE, .target = last_ended(reason) + 1};
+  bool asked = tri_heap_wants_collection() || tri_collection_is_marking();
+  bool needed = reason == TRI_CYCLE_PERIOD ? is_due() : asked && !tri_cycle_is_off();
+  if (needed) drive(&visit);
+  return needed;
+}
+
 static void collector_main(void *unused) {
   (void)unused;
   uint32_t served = 0;
   for (;;) {
     uint32_t wanted = atomic_load_explicit(&cycle.wanted, memory_order_acquire);
-    if (wanted == served) {
-      tri_os_wait(&cycle.wanted, served, 0);
-      continue;
+    if (wanted != served) {
+      served = wanted;
+      (void)collect_by_collector(TRI_CYCLE_GROWTH);
+      atomic_store_explicit(&cycle.is_wanted, false, memory_order_relaxed);
+    } else if (!collect_by_collector(TRI_CYCLE_PERIOD)) {
+      tri_os_wait(&cycle.wanted, served, until_due());
     }
-    served = wanted;
-    tri_visit visit = {.reason = TRI_CYCLE_GROWTH, .status = TRI_COLLECTION_NONE};
-    visit.target = atomic_load_explicit(&cycle.ended, memory_order_acquire) + 1;
-    bool needed = tri_heap_wants_collection() || tri_collection_is_marking();
-    if (needed && !tri_cycle_is_off()) drive(&visit);
-    atomic_store_explicit(&cycle.is_wanted, false, memory_order_relaxed);
   }
 }
 
@@ -527,6 +561,7 @@ static void park(struct tri_cache *cache) { tri_stop_park((tri_thread *)cache); 
 
 bool tri_cycle_init(const tri_settings *settings, void (*observer)(const tri_cycle_report *)) {
   cycle.observer = observer;
+  cycle.period = (uint64_t)settings->period * 1000 * 1000;
   tri_the_hooks.collect = collect_for_growth;
   tri_the_hooks.collect_for_memory = collect_for_memory;
   tri_the_hooks.assist = assist;

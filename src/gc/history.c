@@ -14,7 +14,7 @@ void tri_history_add_stop(tri_cycle_history *history, uint64_t duration) {
   history->stop_classes[stop_class(duration)]++;
 }
 
-void tri_history_add(tri_cycle_history *history, tri_cycle_report *report, double available, uint64_t sweep_cpu) {
+void tri_history_add(tri_cycle_history *history, tri_cycle_report *report) {
   history->last_end = tri_os_wall();
   history->pauses[history->count % TRI_PAUSE_RING] = report->stop_total;
   history->pause_ends[history->count % TRI_PAUSE_RING] = history->last_end;
@@ -26,9 +26,7 @@ void tri_history_add(tri_cycle_history *history, tri_cycle_report *report, doubl
   history->abandoned += report->abandoned;
   history->mark_cpu += report->marking_cpu;
   history->assist += report->assist;
-  history->stop_cpu += report->stopping_cpu + report->finishing_cpu;
   if (report->marked > history->largest_marked) history->largest_marked = report->marked;
-  history->cpu_fraction = (double)(history->mark_cpu + history->assist + history->stop_cpu + sweep_cpu) / available;
+  history->cpu_fraction = report->cpu_fraction;
   report->number = history->count;
-  report->cpu_fraction = history->cpu_fraction;
 }

@@ -8,6 +8,7 @@ typedef enum tri_cycle_reason {
   TRI_CYCLE_GROWTH, /* the heap reached its goal */
   TRI_CYCLE_FORCED, /* tri_gc: the caller wants everything swept, too */
   TRI_CYCLE_MEMORY, /* memory ran out */
+  TRI_CYCLE_PERIOD, /* the last one was long ago */
 } tri_cycle_reason;
 
 /* What one collection did; times in nanoseconds. */
@@ -21,7 +22,7 @@ typedef struct tri_cycle_report {
   uint64_t marking;
   uint64_t finishing; /* concurrent: the last stop */
   uint64_t stopping_cpu, marking_cpu, finishing_cpu;
-  uint64_t assist;                        /* time that threads of the program spent marking */
+  uint64_t assist, assist_cpu;            /* time that threads of the program spent marking; of it on a processor */
   uint64_t stop_total, stop_longest;      /* of this collection */
   uint32_t stops, rounds, abandoned;      /* rounds: looks at what is dirty, beside the program or in a stop */
   size_t dirty_first, dirty_last;         /* bytes, in the first and the last round */
@@ -32,19 +33,19 @@ typedef struct tri_cycle_report {
   size_t goal, next_goal;                 /* PTRDIFF_MAX: none */
   size_t stack_bytes, data_bytes;
   int markers;
-  double cpu_fraction; /* of all collections since the start */
+  double cpu_fraction; /* GCCPUFraction at its end */
 } tri_cycle_report;
 
 enum { TRI_PAUSE_RING = 256, TRI_STOP_CLASSES = 24 };
 
 typedef struct tri_cycle_history {
-  uint32_t begun, count, forced, concurrent, young;
+  uint32_t count, forced, concurrent, young;
   uint64_t rounds, abandoned;
   uint64_t last_end; /* since 1970 */
   uint64_t stop_total, stop_longest, stop_count;
   uint64_t stop_classes[TRI_STOP_CLASSES];                     /* [i]: up to 2^i microseconds */
   uint64_t pauses[TRI_PAUSE_RING], pause_ends[TRI_PAUSE_RING]; /* all stops of a collection together, as in Go */
-  uint64_t mark_cpu, stop_cpu, assist;
+  uint64_t mark_cpu, assist;
   size_t largest_marked;
   size_t goal;
   double cpu_fraction;
@@ -53,8 +54,7 @@ typedef struct tri_cycle_history {
 /* Adds one stop. */
 void tri_history_add_stop(tri_cycle_history *history, uint64_t duration);
 
-/* Adds a collection whose stops were added; completes the report. available: processor time since the start, of all
- * processors; sweep_cpu: that of sweeping. */
-void tri_history_add(tri_cycle_history *history, tri_cycle_report *report, double available, uint64_t sweep_cpu);
+/* Adds a collection whose stops were added; completes the report. */
+void tri_history_add(tri_cycle_history *history, tri_cycle_report *report);
 
 #endif

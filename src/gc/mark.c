@@ -22,7 +22,7 @@ static struct {
   tri_mark_jobs jobs;                    /* written between sessions */
   _Atomic(size_t) next_root, next_dirty; /* relaxed: a ticket each */
   _Atomic(size_t) bytes, rescanned;      /* relaxed figures, as the rest */
-  _Atomic(uint64_t) cpu, assist;
+  _Atomic(uint64_t) cpu, assist, assist_cpu;
   _Atomic(int) joined, joined_most;
 } mark TRI_OWN_DATA;
 
@@ -192,6 +192,7 @@ void tri_mark_begin(void) {
   atomic_store_explicit(&mark.rescanned, 0, memory_order_relaxed);
   atomic_store_explicit(&mark.cpu, 0, memory_order_relaxed);
   atomic_store_explicit(&mark.assist, 0, memory_order_relaxed);
+  atomic_store_explicit(&mark.assist_cpu, 0, memory_order_relaxed);
   atomic_store_explicit(&mark.joined_most, 0, memory_order_relaxed);
 }
 
@@ -248,7 +249,7 @@ size_t tri_mark_assist(size_t bytes, uint64_t time) {
   size_t done = 0;
   tri_marker marker;
   if (tri_work_is_over()) return 0;
-  uint64_t start = tri_os_now();
+  uint64_t start = tri_os_now(), cpu_start = tri_os_thread_cpu();
   come_in();
   if (!tri_work_is_over() && tri_marker_begin(&marker, 0)) {
     bool joined = tri_work_join();
@@ -259,8 +260,9 @@ size_t tri_mark_assist(size_t bytes, uint64_t time) {
     done += marker.bytes;
     add_size(&mark.bytes, marker.bytes);
   }
-  go_out();
+  atomic_fetch_add_explicit(&mark.assist_cpu, tri_os_thread_cpu() - cpu_start, memory_order_relaxed);
   atomic_fetch_add_explicit(&mark.assist, tri_os_now() - start, memory_order_relaxed);
+  go_out();
   return done;
 }
 
@@ -269,6 +271,7 @@ tri_mark_result tri_mark_figures(void) {
                            .rescanned = atomic_load_explicit(&mark.rescanned, memory_order_relaxed),
                            .cpu_ns = atomic_load_explicit(&mark.cpu, memory_order_relaxed),
                            .assist_ns = atomic_load_explicit(&mark.assist, memory_order_relaxed),
+                           .assist_cpu_ns = atomic_load_explicit(&mark.assist_cpu, memory_order_relaxed),
                            .markers = 1 + atomic_load_explicit(&mark.joined_most, memory_order_relaxed)};
 }
 

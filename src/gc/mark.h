@@ -19,7 +19,7 @@ uint32_t tri_mark_take_turn(void);
 
 /* ---- one mark ---- */
 
-/* All mark bits are clear, nothing is grey. */
+/* A mark begins; nothing is grey. */
 void tri_mark_begin(void);
 
 /* What the next sessions have to go through besides what is grey: roots, and dirty ranges of the heap, which are
@@ -56,11 +56,12 @@ size_t tri_mark_dirty_left(void);
 void tri_mark_drop(void);
 
 typedef struct tri_mark_result {
-  size_t marked_bytes; /* in slots */
-  size_t rescanned;    /* bytes of dirty ranges */
-  uint64_t cpu_ns;     /* of all markers but assists */
-  uint64_t assist_ns;
-  int markers; /* that took part */
+  size_t marked_bytes;    /* in slots */
+  size_t rescanned;       /* bytes of dirty ranges */
+  uint64_t cpu_ns;        /* of all markers but assists */
+  uint64_t assist_ns;     /* as it passed for those who assisted, */
+  uint64_t assist_cpu_ns; /* and what they had of the processors */
+  int markers;            /* that took part */
 } tri_mark_result;
 tri_mark_result tri_mark_figures(void);
 

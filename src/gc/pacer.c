@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-#define MINUTE_NS (UINT64_C(60) * 1000 * 1000 * 1000)
-
 /* Bounds of the trigger between what lives and the goal, in 64ths: 70 and 95 percent (minTriggerRatioNum,
  * maxTriggerRatioNum). A lower one would let a fast program allocate during cycles that hardly ever end. */
 enum { TRIGGER_LOWEST = 45, TRIGGER_HIGHEST = 61, TRIGGER_PARTS = 64 };
@@ -83,8 +81,8 @@ tri_pacer_point tri_pacer_trigger(const tri_pacer *pacer, tri_pacer_memory memor
   return point;
 }
 
-bool tri_pacer_is_due(const tri_pacer *pacer, uint64_t last_end, uint64_t now) {
-  return pacer->percent >= 0 && last_end && now > last_end && now - last_end > 2 * MINUTE_NS;
+bool tri_pacer_is_due(const tri_pacer *pacer, uint64_t period, uint64_t last_end, uint64_t now) {
+  return pacer->percent >= 0 && last_end && now > last_end && now - last_end > period;
 }
 
 /* ---- settings ---- */
@@ -106,9 +104,15 @@ size_t tri_pacer_expected_work(const tri_pacer *pacer) {
 
 void tri_pacer_commit(tri_pacer *pacer, size_t live, bool swept) {
   pacer->sweep_trigger = swept ? 0 : plus(live, TRI_PACER_SWEEP_DISTANCE);
-  pacer->percent_goal = (size_t)tri_pacer_goal(pacer->marked, pacer->last.stack, pacer->last.data, pacer->percent);
+  tri_pacer_base base = pacer->base;
+  pacer->percent_goal = (size_t)tri_pacer_goal(base.marked, base.stack, base.data, pacer->percent);
   double weight = (1 - TRI_PACER_SHARE) / TRI_PACER_SHARE;
   pacer->runway = bytes_of(pacer->cons_mark * weight * (double)tri_pacer_expected_work(pacer));
+}
+
+void tri_pacer_set_left(tri_pacer *pacer, tri_pacer_base base, size_t left) {
+  pacer->base = base;
+  pacer->marked = tri_min(left, TRI_PACER_NEVER);
 }
 
 int tri_pacer_set_percent(tri_pacer *pacer, int percent) {
@@ -209,6 +213,7 @@ void tri_pacer_end_cycle(tri_pacer *pacer, const tri_pacer_progress *progress, c
   pacer->marked = tri_min(marked, TRI_PACER_NEVER);
   pacer->last = progress->done;
   pacer->last.data = progress->most.data;
+  pacer->base = (tri_pacer_base){.marked = pacer->marked, .stack = pacer->last.stack, .data = pacer->last.data};
   pacer->triggered = SIZE_MAX;
   tri_pacer_commit(pacer, pacer->marked, false);
 }

@@ -90,9 +90,15 @@ typedef struct tri_pacer_times {
   int processors;
 } tri_pacer_times;
 
+/* What goals are measured from: what a cycle that looked at everything found. */
+typedef struct tri_pacer_base {
+  size_t marked, stack, data;
+} tri_pacer_base;
+
 typedef struct tri_pacer {
   int percent;  /* -1: off */
   size_t limit; /* TRI_PACER_NEVER: none */
+  tri_pacer_base base;
 
   /* What the last cycle left. */
   size_t marked;
@@ -120,6 +126,12 @@ void tri_pacer_init(tri_pacer *pacer, int percent, size_t limit);
 int tri_pacer_set_percent(tri_pacer *pacer, int percent);
 size_t tri_pacer_set_limit(tri_pacer *pacer, size_t limit);
 
+/* A cycle that was not this pacer's, or not of everything, has left so many bytes: there are collections of two kinds,
+ * with a pacer each, for what one kind costs says nothing about the other. The trigger lies between what is left and
+ * the goal, and the goal is that of the base, so that what a cycle of young objects takes to live raises no goal.
+ * tri_pacer_commit must follow. (Go has no such case) */
+void tri_pacer_set_left(tri_pacer *pacer, tri_pacer_base base, size_t left);
+
 /* Computes goal and runway anew. At any time: in a cycle it adjusts that cycle. swept: nothing waits for the sweeper.
  * (commit) */
 void tri_pacer_commit(tri_pacer *pacer, size_t live, bool swept);
@@ -138,9 +150,9 @@ size_t tri_pacer_heap_goal(const tri_pacer *pacer, tri_pacer_memory memory);
 /* When to start the next cycle, and its goal. Both TRI_PACER_NEVER: never. (trigger) */
 tri_pacer_point tri_pacer_trigger(const tri_pacer *pacer, tri_pacer_memory memory);
 
-/* Whether a cycle is due because the last was so long ago: two minutes. last_end, now: on one clock; 0: there was none.
- * (gcTrigger.test with gcTriggerTime, forcegcperiod) */
-bool tri_pacer_is_due(const tri_pacer *pacer, uint64_t last_end, uint64_t now);
+/* Whether a cycle is due because the last was so long ago: more than period; Go's is two minutes. last_end,
+ * now: on one clock; 0: there was none. (gcTrigger.test with gcTriggerTime, forcegcperiod) */
+bool tri_pacer_is_due(const tri_pacer *pacer, uint64_t period, uint64_t last_end, uint64_t now);
 
 /* A cycle starts at this heap size. tri_pacer_revise gives its first assist ratio. (startCycle) */
 void tri_pacer_start_cycle(tri_pacer *pacer, size_t live);

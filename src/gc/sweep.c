@@ -16,7 +16,6 @@ static struct {
   _Atomic(uint32_t) request; /* futex word: bumped per collection. Release; pairs with the background's acquire */
   _Atomic(size_t) retain;
   _Atomic(bool) started;
-  _Atomic(uint64_t) cpu;
 } sweep TRI_OWN_DATA = {.lock = TRI_LOCK_INIT(TRI_RANK_SWEEP), .retain = SIZE_MAX};
 
 /* Sweeps up to budget spans; returns how many it found, fewer than budget when nothing is left. */
@@ -107,7 +106,6 @@ static void background(void *argument) {
     done = request;
     sweep_quietly();
     scavenge_slowly(request, &rest_until);
-    atomic_store_explicit(&sweep.cpu, tri_os_thread_cpu(), memory_order_relaxed);
   }
 }
 
@@ -128,8 +126,6 @@ size_t tri_scavenge_all(void) {
   while ((some = tri_page_heap_release(SIZE_MAX, true)) != 0) pages += some;
   return pages * TRI_PAGE_SIZE;
 }
-
-uint64_t tri_sweep_cpu(void) { return atomic_load_explicit(&sweep.cpu, memory_order_relaxed); }
 
 void tri_sweep_after_fork_child(bool paused) {
   tri_lock_after_fork_child(&sweep.lock, paused);

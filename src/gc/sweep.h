@@ -31,8 +31,6 @@ void tri_sweep_in_background(size_t retain);
 /* Gives every free page back now. Returns the bytes. */
 size_t tri_scavenge_all(void);
 
-uint64_t tri_sweep_cpu(void); /* of the background thread so far */
-
 /* For assertions: whether the sweep lock is held and no list has an unswept span. */
 bool tri_sweep_is_done(void);
 

@@ -101,13 +101,15 @@ void tri_memstats_collect(tri_memstats *stats) {
 
 void tri_stopstats_collect(tri_stopstats *stats) {
   tri_cycle_history history = tri_cycle_read_history();
+  uint64_t begun, over;
+  tri_cycle_counts(&begun, &over);
   *stats = (tri_stopstats){.count = history.stop_count,
                            .total_ns = history.stop_total,
                            .longest_ns = history.stop_longest,
                            .mark_cpu_ns = history.mark_cpu,
                            .largest_marked_bytes = history.largest_marked,
                            .gear = tri_collection_is_concurrent() ? "page" : "none",
-                           .cycles_begun = history.begun,
+                           .cycles_begun = begun,
                            .concurrent = history.concurrent,
                            .young = history.young,
                            .rounds = history.rounds,
@@ -128,10 +130,10 @@ void tri_trace_collection(const tri_cycle_report *report) {
       "gc %u @%.3fs %.0f%%: %.3f+%.3f+%.3f ms clock, %.3f+%.3f/%.3f/0+%.3f ms cpu, %zu->%zu->%zu MB, %zu MB goal, "
       "%zu MB stacks, %zu MB globals, %d P%s\n",
       (unsigned)report->number, (double)report->since_start / 1e9, report->cpu_fraction * 100, ms(report->stopping),
-      ms(report->marking), ms(report->finishing), ms(report->stopping_cpu), ms(report->assist), ms(report->marking_cpu),
-      ms(report->finishing_cpu), report->heap_before >> 20, report->heap_after >> 20, report->marked >> 20,
-      report->goal == PTRDIFF_MAX ? 0 : report->goal >> 20, report->stack_bytes >> 20, report->data_bytes >> 20,
-      report->markers,
+      ms(report->marking), ms(report->finishing), ms(report->stopping_cpu), ms(report->assist_cpu),
+      ms(report->marking_cpu), ms(report->finishing_cpu), report->heap_before >> 20, report->heap_after >> 20,
+      report->marked >> 20, report->goal == PTRDIFF_MAX ? 0 : report->goal >> 20, report->stack_bytes >> 20,
+      report->data_bytes >> 20, report->markers,
       report->reason == TRI_CYCLE_FORCED ? " (forced)"
       : report->young                    ? " (young)"
                                          : "");

@@ -55,7 +55,7 @@ static void assert_bad(const char *variable, const char *value) {
 static void test_defaults(void **state) {
   (void)state;
   tri_settings settings = read_good();
-  tri_settings want = {.gc_percent = 100, .signal = SIGURG, .young = 1};
+  tri_settings want = {.gc_percent = 100, .signal = SIGURG, .young = 1, .period = 120 * 1000};
   assert_memory_equal(&settings, &want, sizeof want);
 }
 
@@ -161,10 +161,11 @@ static void test_unknown_variables_of_secure_programs(void **state) {
 
 static void test_lists(void **state) {
   (void)state;
-  tri_settings settings = read_with("TRICOLOR_DEBUG", "check=1,poison=1,gcevery=50,workbufs=2,inject=child");
+  tri_settings settings = read_with("TRICOLOR_DEBUG", "check=1,poison=1,gcevery=50,workbufs=2,inject=child,period=70");
   assert_int_equal(settings.check, 1);
   assert_int_equal(settings.poison, 1);
   assert_int_equal(settings.collect_every, 50);
+  assert_int_equal(settings.period, 70);
   assert_int_equal(settings.work_buffers, 2);
   assert_int_equal(settings.inject, TRI_FAULT_CHILD);
   static const char *const faults[] = {"inject=root",     "inject=child", "inject=dirty",
@@ -188,6 +189,7 @@ static void test_bad_lists(void **state) {
   assert_bad("TRICOLOR_DEBUG", "chekc=1");
   assert_bad("TRICOLOR_DEBUG", "check=2");
   assert_bad("TRICOLOR_DEBUG", "gcevery");
+  assert_bad("TRICOLOR_DEBUG", "period=0");
   assert_bad("TRICOLOR_DEBUG", "inject");
   assert_bad("TRICOLOR_DEBUG", "inject=none");
   assert_bad("TRICOLOR_DEBUG", "=1");

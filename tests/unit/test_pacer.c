@@ -66,6 +66,7 @@ static void test_no_overflow(void **state) {
 
 static const tri_pacer_memory NO_MEMORY;
 static const uint64_t SECOND_NS = UINT64_C(1000) * 1000 * 1000;
+static const uint64_t MINUTE_NS = 60 * UINT64_C(1000) * 1000 * 1000;
 
 /* cmocka compares floats only. What is no number is not near. */
 static void check_near(double is, double want, int line) {
@@ -195,14 +196,14 @@ static void test_two_minutes(void **state) {
   (void)state;
   tri_pacer pacer;
   tri_pacer_init(&pacer, 100, SIZE_MAX);
-  assert_false(tri_pacer_is_due(&pacer, 5, 5 + 120 * SECOND_NS));
-  assert_true(tri_pacer_is_due(&pacer, 5, 6 + 120 * SECOND_NS));
-  assert_false(tri_pacer_is_due(&pacer, 0, 500 * SECOND_NS));
-  assert_false(tri_pacer_is_due(&pacer, 500 * SECOND_NS, 100 * SECOND_NS));
+  assert_false(tri_pacer_is_due(&pacer, 2 * MINUTE_NS, 5, 5 + 120 * SECOND_NS));
+  assert_true(tri_pacer_is_due(&pacer, 2 * MINUTE_NS, 5, 6 + 120 * SECOND_NS));
+  assert_false(tri_pacer_is_due(&pacer, 2 * MINUTE_NS, 0, 500 * SECOND_NS));
+  assert_false(tri_pacer_is_due(&pacer, 2 * MINUTE_NS, 500 * SECOND_NS, 100 * SECOND_NS));
   tri_pacer_set_percent(&pacer, 0);
-  assert_true(tri_pacer_is_due(&pacer, 5, 6 + 120 * SECOND_NS));
+  assert_true(tri_pacer_is_due(&pacer, 2 * MINUTE_NS, 5, 6 + 120 * SECOND_NS));
   tri_pacer_set_percent(&pacer, -1);
-  assert_false(tri_pacer_is_due(&pacer, 5, 6 + 120 * SECOND_NS));
+  assert_false(tri_pacer_is_due(&pacer, 2 * MINUTE_NS, 5, 6 + 120 * SECOND_NS));
 }
 
 /* ---- the memory limit ---- */

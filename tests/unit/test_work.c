@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <tricolor.h>
 
+#include "gc/mark.h"
 #include "gc/work.h"
 #include "heap/cache.h"
 #include "random.h"
@@ -55,6 +56,19 @@ static void test_alone(void **state) {
   assert_false(tri_work_join());
   tri_work_recycle(first);
   tri_work_recycle(second);
+}
+
+/* Who helps waits for work that others may still share: that takes his time, but no processor's. */
+static void test_who_waits_uses_no_processor(void **state) {
+  (void)state;
+  const uint64_t time = 50 * 1000 * 1000;
+  assert_true(tri_work_begin(tri_work_take_turn())); /* another marker, that has nothing to share and does not end */
+  tri_mark_begin();
+  assert_int_equal(tri_mark_assist(SIZE_MAX, time), 0);
+  tri_mark_result figures = tri_mark_figures();
+  assert_true(figures.assist_ns >= time);
+  assert_true(figures.assist_cpu_ns < figures.assist_ns / 2);
+  tri_work_end();
 }
 
 /* ---- several markers ---- */
@@ -158,6 +172,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_buffers_are_reused),
       cmocka_unit_test(test_alone),
+      cmocka_unit_test(test_who_waits_uses_no_processor),
       cmocka_unit_test(test_several_markers),
       cmocka_unit_test(test_several_markers_with_few_buffers),
   };
