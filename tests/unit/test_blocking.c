@@ -13,45 +13,19 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <ucontext.h>
 
 #include "gc/thread.h"
 #include "steps.h"
+#include "trap.h"
 
 static _Atomic(bool) ran;
 
 #if defined(__x86_64__)
 
-enum { TRAP_FLAG = 0x100, MOST_STEPS = 2000 };
+enum { MOST_STEPS = 2000 };
 
-/* ---- stepping ---- */
-
-static struct {
-  int chosen, taken; /* steps */
-  bool sent;
-} trap;
-
-static void on_trap(int signal_, siginfo_t *info, void *raw) {
-  ucontext_t *context = raw;
-  (void)signal_, (void)info;
-  if (++trap.taken < trap.chosen) return;
-  context->uc_mcontext.gregs[REG_EFL] &= ~(greg_t)TRAP_FLAG;
-  trap.sent = true;
-  syscall(SYS_tgkill, getpid(), thread_id(), SIGUSR1);
-}
-
+static void send_signal(void) { syscall(SYS_tgkill, getpid(), thread_id(), SIGUSR1); }
 static void install_trap(void) { assert_true(tri_os_install_handler(SIGTRAP, on_trap, NULL)); }
-
-static inline void start_stepping(int chosen) {
-  trap.chosen = chosen;
-  trap.taken = 0;
-  trap.sent = false;
-  __asm__ volatile("pushfq; orq %0, (%%rsp); popfq" : : "i"(TRAP_FLAG) : "memory", "cc");
-}
-
-static inline void stop_stepping(void) {
-  __asm__ volatile("pushfq; andq %0, (%%rsp); popfq" : : "i"(~TRAP_FLAG) : "memory", "cc");
-}
 
 /* ---- the end of a region, while the world is stopped ---- */
 
@@ -73,10 +47,10 @@ static void *leave_regions(void *unused) {
     assert_true(tri_thread_blocking_enter(self));
     step_reach(&turn, 3 * n + 1);
     step_await(&turn, 3 * n + 2);
-    start_stepping((int)n + 1);
+    start_stepping((int)n + 1, send_signal);
     tri_thread_blocking_exit(self);
     stop_stepping();
-    if (!trap.sent) atomic_store(&over, true);
+    if (!trap.sprung) atomic_store(&over, true);
     atomic_store(&steps, trap.taken);
     step_reach(&turn, 3 * n + 3);
   }
@@ -121,7 +95,7 @@ static void block_in_handler(int signal_) {
 }
 
 static __attribute__((noinline)) uintptr_t enter_at_step(tri_thread *self, int step) {
-  start_stepping(step);
+  start_stepping(step, send_signal);
   bool entered = tri_thread_blocking_enter(self);
   stop_stepping();
   assert_true(entered);
@@ -139,10 +113,10 @@ static void test_a_handler_leaves_the_region_as_it_was(void **state) {
   install_trap();
   signal(SIGUSR1, block_in_handler);
   uintptr_t sp = enter_at_step(self, MOST_STEPS);
-  assert_false(trap.sent);
+  assert_false(trap.sprung);
   int step = 0;
   do assert_int_equal(enter_at_step(self, ++step), sp);
-  while (trap.sent);
+  while (trap.sprung);
   assert_in_range(step, 10, MOST_STEPS);
 }
 

@@ -10,6 +10,7 @@
 
 #include <pthread.h>
 #include <regex.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 
 #include "child.h"
 #include "steps.h"
+#include "trap.h"
 #include "trees.h"
 
 enum { MIB = 1 << 20 };
@@ -269,35 +271,57 @@ static void run_cycles(void *unused) {
   CHILD_CHECK(read_cycles().begun == 10 && read_cycles().over == 10);
 }
 
-static test_step reader_began, reader_may_end;
+#if defined(__x86_64__)
 
-/* Never more are over than have begun, and neither shrinks, however the two meet the collections. */
-static void *read_cycles_often(void *unused) {
+static test_step asked, collected, is_read;
+
+static void have_collected(void) {
+  step_reach(&asked, atomic_load(&collected) + 1);
+  step_await(&collected, atomic_load(&asked));
+}
+
+/* A collection comes at each instruction in turn. Never more are over than have begun, and neither shrinks. */
+static void *read_by_steps(void *unused) {
   cycles last = {0, 0};
-  while (!atomic_load(&reader_may_end)) {
-    cycles now = read_cycles();
+  int step = 0;
+  do {
+    cycles now;
+    start_stepping(++step, have_collected);
+    tri_read_cycles(&now.begun, &now.over);
+    stop_stepping();
     CHILD_CHECK(now.over <= now.begun && now.begun >= last.begun && now.over >= last.over);
     last = now;
-    step_reach(&reader_began, 1);
-  }
+  } while (trap.sprung);
+  CHILD_CHECK(step > 5 && last.over > 5);
+  step_reach(&is_read, 1);
   return unused;
 }
 
-static void run_cycles_beside(void *unused) {
+static void run_cycles_by_steps(void *unused) {
+  struct sigaction action = {.sa_sigaction = on_trap, .sa_flags = SA_SIGINFO};
   pthread_t reader;
   (void)unused;
-  CHILD_CHECK(pthread_create(&reader, NULL, read_cycles_often, NULL) == 0);
-  step_await(&reader_began, 1);
-  for (int i = 0; i < 200; i++) tri_gc();
-  step_reach(&reader_may_end, 1);
+  CHILD_CHECK(sigaction(SIGTRAP, &action, NULL) == 0);
+  CHILD_CHECK(pthread_create(&reader, NULL, read_by_steps, NULL) == 0);
+  while (!atomic_load(&is_read)) {
+    if (atomic_load(&asked) == atomic_load(&collected)) continue;
+    tri_gc();
+    step_reach(&collected, atomic_load(&asked));
+  }
   CHILD_CHECK(pthread_join(reader, NULL) == 0);
 }
 
+#else
+
+static void run_cycles_by_steps(void *unused) { (void)unused; }
+
+#endif
+
 static void test_collections_are_counted(void **state) {
   (void)state;
-  static void (*const bodies[])(void *) = {run_cycles_before_heap, run_cycles, run_cycles_beside};
+  static void (*const bodies[])(void *) = {run_cycles_before_heap, run_cycles, run_cycles_by_steps};
   for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
-    if (UNDER_TSAN && bodies[i] == run_cycles_beside) continue; /* see tests/CMakeLists.txt */
+    if (UNDER_TSAN && bodies[i] == run_cycles_by_steps) continue; /* see tests/CMakeLists.txt */
     child_result result = child_run(bodies[i], NULL, NULL);
     assert_true(child_succeeded(&result));
   }
