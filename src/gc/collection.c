@@ -584,10 +584,12 @@ void tri_collection_rest(void) { now.turn = tri_mark_take_turn(); }
 
 bool tri_collection_init(const tri_settings *settings) {
   now.check = settings->check;
-  now.processors = tri_os_processors();
+  int processors = tri_os_processors();
   now.started = tri_os_now();
   tri_spent_init(now.started);
-  tri_pacing_init((int)settings->gc_percent, now.started, now.processors);
+  tri_pacing_init((int)settings->gc_percent, now.started, processors);
+  atomic_signal_fence(memory_order_release); /* a handler may fork: the child looks whether there is what it renews */
+  now.processors = processors;
   now.can_watch = settings->gear != TRI_GEAR_NONE && tri_watch_init();
   now.has_young = settings->young;
   if (!now.can_watch && settings->gear == TRI_GEAR_PAGE)

@@ -31,6 +31,7 @@ enum {
   FORK_LOOKS = 2000,
   WAIT_NS = 1000 * 1000, /* of a thread that allocates beyond the limit, for the collector, and how often over */
   WAITS = 50,
+  WIPED_WORDS = 1024, /* more than a marker's frames hold */
 };
 
 static struct {
@@ -354,9 +355,19 @@ static void mark_beside(const tri_visit *visit) {
   tri_thread_busy_end();
 }
 
+/* Who marks leaves addresses of objects behind, in frames that are gone. Where its next frames lie over them and it is
+ * stopped, what these do not write would be taken for pointers (Boehm, "Bounding space usage of conservative garbage
+ * collectors", 2002). */
+TRI_NOINLINE static void wipe_stack(void) {
+  uintptr_t area[WIPED_WORDS];
+  memset(area, 0, sizeof area);
+  __asm__ volatile("" : : "r"(area) : "memory");
+}
+
 static bool help_fully(tri_thread *self) {
   tri_cache_defer(&self->cache);
   bool helped = tri_collection_assist_fully();
+  wipe_stack();
   tri_cache_undefer(&self->cache);
   return helped;
 }
@@ -498,6 +509,7 @@ static bool run(tri_cycle_reason reason, bool may_leave) {
   tri_visit visit = {.reason = reason, .self = self, .may_leave = may_leave, .status = TRI_COLLECTION_NONE};
   visit.target = target_for(reason);
   drive(&visit);
+  wipe_stack();
   bool served = is_served(&visit) && visit.status != TRI_COLLECTION_FAILED;
   if (served && reason != TRI_CYCLE_GROWTH) sweep_all(&self->cache, &visit.report);
   return served;
@@ -537,6 +549,7 @@ static void assist(size_t claimed) {
   if (!self || tri_thread_busy) return;
   tri_cache_defer(&self->cache);
   tri_collection_assist(claimed);
+  wipe_stack();
   tri_cache_undefer(&self->cache);
   if (tri_unlikely(tri_pacing_is_over_limit())) wait_for_collector(self);
 }
