@@ -22,12 +22,13 @@ run() {
   bash -c '"$@"; exit $?' -- "$torture" --threads 4 --seed 1 "$@" >"$output" 2>&1
 }
 
-# Runs with the given fault, and options of torture's, and demands that it aborts and says a line that matches.
+# Runs with the given fault, and options of torture's, and demands that it aborts or crashes (SIGABRT, SIGSEGV; SIGBUS for a
+# poisoned pointer in the frame register) and says a line that matches.
 expect() {
   local debug=$1 pattern=$2 status=0
   shift 2
   run --seconds 120 --debug "$debug" "$@" || status=$?
-  if [ "$status" -eq 134 ] || [ "$status" -eq 139 ]; then
+  if [ "$status" -eq 134 ] || [ "$status" -eq 135 ] || [ "$status" -eq 139 ]; then
     if grep -Eq "$pattern" "$output" && grep -q "^torture: seed 0x1, 4 threads" "$output"; then
       echo "$debug: found"
       return 0
