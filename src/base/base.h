@@ -26,7 +26,9 @@ enum {
   TRI_CACHE_LINE = 64,
   TRI_GRANULE_SHIFT = 4, /* one bit of the side bitmaps stands for 16 bytes */
   TRI_GRANULE = 1 << TRI_GRANULE_SHIFT,
-  TRI_PAGE_SHIFT = 13, /* a heap page is 8 KiB, as in Go; the system's page is the os layer's business */
+  TRI_ODD_SIZE = 24,    /* the one size of slots that is no multiple of that (heap/arena.h); */
+  TRI_ODD_GRANULES = 3, /* two of them */
+  TRI_PAGE_SHIFT = 13,  /* a heap page is 8 KiB, as in Go; the system's page is the os layer's business */
   TRI_PAGE_SIZE = 1 << TRI_PAGE_SHIFT,
   TRI_CHUNK_SHIFT = 22, /* memory is committed and kept apart by kind in chunks of 4 MiB */
   TRI_CHUNK_SIZE = 1 << TRI_CHUNK_SHIFT,

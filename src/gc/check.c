@@ -48,13 +48,13 @@ void tri_check_remember(bool marked_only) {
 }
 
 static bool is_old(uintptr_t start) {
-  size_t word = (start - tri_the_arena.base) >> TRI_BITS_SHIFT;
+  size_t word = tri_granule_of(start) / 64;
   return word < tri_the_heap.remembered_words &&
          (atomic_load_explicit(&tri_the_heap.remembered[word], memory_order_relaxed) & tri_bit_mask(start));
 }
 
 static bool see(uintptr_t start) {
-  size_t granule = (start - tri_the_arena.base) / TRI_GRANULE;
+  size_t granule = tri_granule_of(start);
   uint64_t bit = 1ull << (granule % 64);
   bool first = !(check.seen[granule / 64] & bit);
   check.seen[granule / 64] |= bit;

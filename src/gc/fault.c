@@ -11,7 +11,7 @@ enum { MAX_WORDS = 256 };
 /* Slots that waited in a cache when the mark began. */
 typedef struct waiting_word {
   uintptr_t base;
-  uint64_t slots;
+  uint64_t slots, odd;
 } waiting_word;
 
 tri_fault tri_the_fault TRI_OWN_DATA;
@@ -35,12 +35,18 @@ TRI_READS_ANYTHING static bool lose_child_of(uintptr_t start) {
   return false;
 }
 
+static uintptr_t marked_at(size_t granule) {
+  uintptr_t address = tri_the_arena.base + granule * TRI_GRANULE;
+  const tri_page_info *info = &tri_the_arena.info[tri_arena_page(address)];
+  return tri_slot_at_granule(address, atomic_load_explicit(&info->slot_size, memory_order_relaxed));
+}
+
 static void lose_child(void) {
   size_t words = atomic_load_explicit(&tri_the_arena.used, memory_order_relaxed) >> TRI_BITS_SHIFT;
   for (size_t i = 0; i < words; i++)
     for (uint64_t marks = atomic_load_explicit(&tri_the_arena.bits[i].mark, memory_order_relaxed); marks;
          marks &= marks - 1)
-      if (lose_child_of(tri_the_arena.base + ((i * 64 + (size_t)__builtin_ctzll(marks)) << TRI_GRANULE_SHIFT))) return;
+      if (lose_child_of(marked_at(i * 64 + (size_t)__builtin_ctzll(marks)))) return;
 }
 
 /* ---- new: an object that was handed out during the mark loses it, as if it waited still ---- */
@@ -48,12 +54,12 @@ static void lose_child(void) {
 static void note_waiting(const tri_cache_slot *slot) {
   uint64_t free = atomic_load_explicit(&slot->free, memory_order_relaxed);
   if (!free || waiting_count == MAX_WORDS) return;
-  waiting[waiting_count++] = (waiting_word){atomic_load_explicit(&slot->base, memory_order_relaxed), free};
+  waiting[waiting_count++] = (waiting_word){atomic_load_explicit(&slot->base, memory_order_relaxed), free, slot->odd};
 }
 
 static bool lose_one_of(waiting_word word) {
   uint64_t marks = atomic_load_explicit(&tri_arena_bits(word.base)->mark, memory_order_relaxed) & word.slots;
-  if (marks) lose_mark(word.base + ((uintptr_t)__builtin_ctzll(marks) << TRI_GRANULE_SHIFT));
+  if (marks) lose_mark(tri_cache_slot_address(word.base, marks, word.odd));
   return marks != 0;
 }
 

@@ -46,7 +46,7 @@ static _Atomic(bool) overflowed TRI_OWN_DATA; /* the grey bitmap has bits; relax
 
 /* No buffer: the object waits in the bitmap, which the coordinator goes through at the end of the round. */
 static void put_grey(uintptr_t start) {
-  size_t granule = (start - tri_the_arena.base) >> TRI_GRANULE_SHIFT;
+  size_t granule = tri_granule_of(start);
   atomic_fetch_or_explicit(&tri_the_arena.grey[granule / 64], 1ull << (granule % 64), memory_order_relaxed);
   atomic_store_explicit(&tri_the_arena.grey_used, true, memory_order_relaxed);
   atomic_store_explicit(&overflowed, true, memory_order_relaxed);
@@ -105,6 +105,14 @@ static size_t size_of(uint32_t kind, uintptr_t start) {
   return kind & TRI_KIND_LARGE ? tri_span_of(start)->slot_size : tri_size_classes[tri_kind_class(kind)].size;
 }
 
+TRI_INLINE size_t slot_size_of(tri_view view, uintptr_t address) {
+  return atomic_load_explicit(&info_of(view, address)->slot_size, memory_order_relaxed);
+}
+
+TRI_INLINE tri_bits *bits_of(tri_view view, uintptr_t start) {
+  return &view.bits[(start + TRI_GRANULE / 2 - view.base) >> TRI_BITS_SHIFT];
+}
+
 /* The page has marks. */
 TRI_INLINE void note_page(tri_view view, uintptr_t address) {
   size_t page = (address - view.base) >> TRI_PAGE_SHIFT;
@@ -115,8 +123,8 @@ TRI_INLINE void note_page(tri_view view, uintptr_t address) {
 }
 
 /* Those of an object that page info describes: two at most. */
-TRI_INLINE void note_pages(tri_view view, uintptr_t start) {
-  uintptr_t last = start + atomic_load_explicit(&info_of(view, start)->slot_size, memory_order_relaxed) - 1;
+TRI_INLINE void note_pages(tri_view view, uintptr_t start, size_t size) {
+  uintptr_t last = start + size - 1;
   note_page(view, start);
   if (tri_unlikely((start ^ last) >> TRI_PAGE_SHIFT)) note_page(view, last);
 }
@@ -150,18 +158,27 @@ static TRI_NOINLINE uintptr_t shade_other(tri_marker *marker, uintptr_t address)
 }
 
 /* Marks what word points to, if it points into the heap at all, and pushes it if it is new and has pointers. There is
- * room at top. Returns the new top. */
+ * room at top. Returns the new top.
+ *
+ * The bit of an address that is a multiple of 8 is that of the slot that starts there, if one does. If none does, a
+ * pointer to a granule finds the bit of the odd slot that it lies in, which starts 8 bytes before, or none; one to the
+ * middle of a granule may find the next slot's, and has to be looked at. */
 TRI_INLINE uintptr_t *shade(tri_view view, tri_marker *marker, uintptr_t *top, uintptr_t word) {
   size_t offset = word - view.base;
   if (offset >= view.used) return top;
-  tri_bits *bits = &view.bits[offset >> TRI_BITS_SHIFT];
+  tri_bits *bits = bits_of(view, word);
   uint64_t bit = tri_bit_mask(offset);
-  bool start = !(offset & (TRI_GRANULE - 1)) && (atomic_load_explicit(&bits->alloc, memory_order_acquire) & bit);
-  if (tri_likely(start)) {
-    if (atomic_load_explicit(&bits->mark, memory_order_relaxed) & bit) return top;
-    if (tri_likely(pointers_of(view, word))) {
+  bool found = offset % 8 == 0 && (atomic_load_explicit(&bits->alloc, memory_order_acquire) & bit);
+  if (tri_likely(found)) {
+    bool marked = atomic_load_explicit(&bits->mark, memory_order_relaxed) & bit, middle = offset % TRI_GRANULE;
+    if (marked && !middle) return top;
+    size_t size = slot_size_of(view, word);
+    bool start = (!middle) | ((size == TRI_ODD_SIZE) & (word % TRI_PAGE_SIZE % TRI_ODD_SIZE == 0));
+    if (tri_likely(start) && tri_likely(pointers_of(view, word))) {
+      if (marked) return top;
       (void)atomic_fetch_or_explicit(&bits->mark, bit, memory_order_relaxed);
-      note_pages(view, word);
+      if (!middle) word = tri_slot_at_granule(word, size);
+      note_pages(view, word, size);
       *top = word;
       return top + 1;
     }
@@ -189,7 +206,7 @@ static void shade_word(tri_marker *marker, uintptr_t word) {
 /* A root may be an end pointer: where a slot starts, the object before it may end. */
 static void shade_root(tri_marker *marker, uintptr_t word) {
   shade_word(marker, word);
-  if (!(word & (TRI_GRANULE - 1)) && tri_object_may_end_at(word)) shade_word(marker, word - 1);
+  if (word % sizeof(void *) == 0 && tri_object_may_end_at(word)) shade_word(marker, word - 1);
 }
 
 /* ---- scanning ---- */
@@ -324,8 +341,7 @@ static void rescan_object(tri_marker *marker, tri_batch *batch, uintptr_t start,
 }
 
 static bool is_marked(tri_view view, uintptr_t start) {
-  const tri_bits *bits = &view.bits[(start - view.base) >> TRI_BITS_SHIFT];
-  return atomic_load_explicit(&bits->mark, memory_order_relaxed) & tri_bit_mask(start);
+  return atomic_load_explicit(&bits_of(view, start)->mark, memory_order_relaxed) & tri_bit_mask(start);
 }
 
 /* Asks for the memory of the 64 granules at address. */
@@ -334,12 +350,14 @@ TRI_INLINE void prefetch_word(uintptr_t address) {
     __builtin_prefetch((const void *)(address + line));
 }
 
-/* The part [low, high) of one page of the heap; what comes after it is at `after`. */
+/* The part [low, high) of one page of the heap; what comes after it is at `after`. No object starts before a word of
+ * marks that has its bit, where a part begins. */
 static void rescan_page(tri_marker *marker, tri_batch *batch, uintptr_t low, uintptr_t high, uintptr_t after) {
   tri_view view = marker->view;
   uint32_t kind = kind_of(view, low);
   if (!(kind & TRI_KIND_IN_USE) || (kind & TRI_KIND_NOSCAN)) return;
   uintptr_t first = tri_object_slot_start(low, kind);
+  size_t size = slot_size_of(view, low);
   if (first && first < low && is_marked(view, first)) rescan_object(marker, batch, first, kind, low, high);
   for (uintptr_t at = low; at < high; at += 64 * TRI_GRANULE) {
     prefetch_word(at + 64 * TRI_GRANULE < high ? at + 64 * TRI_GRANULE : after);
@@ -347,7 +365,8 @@ static void rescan_page(tri_marker *marker, tri_batch *batch, uintptr_t low, uin
     uint64_t marks = atomic_load_explicit(&bits->mark, memory_order_relaxed);
     if (marks) marks &= atomic_load_explicit(&bits->alloc, memory_order_acquire);
     for (; marks; marks &= marks - 1)
-      rescan_object(marker, batch, at + ((uintptr_t)__builtin_ctzll(marks) << TRI_GRANULE_SHIFT), kind, low, high);
+      rescan_object(marker, batch, tri_slot_at_granule(at + (uintptr_t)__builtin_ctzll(marks) * TRI_GRANULE, size),
+                    kind, low, high);
   }
 }
 
@@ -361,6 +380,7 @@ static void rescan_range(tri_marker *marker, tri_batch *batch, tri_os_range rang
 
 void tri_marker_rescan(tri_marker *marker, const tri_os_range *ranges, size_t count) {
   _Static_assert(TRI_TABLE_PAGE % (64 * TRI_GRANULE) == 0, "dirty pages are whole words of marks");
+  _Static_assert((TRI_TABLE_PAGE - TRI_GRANULE / 2) % TRI_ODD_SIZE, "and no slot starts just before one");
   tri_batch batch;
   batch.current = batch.counts[0] = batch.counts[1] = 0;
   for (size_t i = 0; i < count; i++) rescan_range(marker, &batch, ranges[i], ranges[i + 1 < count ? i + 1 : i].low);
@@ -474,7 +494,7 @@ static void drain(tri_marker *marker, size_t most) {
       top = marker->top;
       continue;
     }
-    bytes += atomic_load_explicit(&info_of(view, entry)->slot_size, memory_order_relaxed);
+    bytes += slot_size_of(view, entry);
     top = scan(view, marker, top, entry);
   }
   marker->bytes += bytes;
@@ -509,7 +529,8 @@ bool tri_marker_drain_overflow(tri_marker *marker) {
   for (size_t i = 0; i < words; i++) {
     uint64_t bits = atomic_exchange_explicit(&tri_the_arena.grey[i], 0, memory_order_relaxed);
     for (; bits; bits &= bits - 1) {
-      uintptr_t at = tri_the_arena.base + ((i * 64 + (size_t)__builtin_ctzll(bits)) << TRI_GRANULE_SHIFT);
+      uintptr_t granule = tri_the_arena.base + ((i * 64 + (size_t)__builtin_ctzll(bits)) << TRI_GRANULE_SHIFT);
+      uintptr_t at = tri_slot_at_granule(granule, slot_size_of(marker->view, granule));
       if (marker->top == marker->limit) drain(marker, SIZE_MAX); /* it may have begun with a full buffer */
       if (tri_unlikely(tri_work_is_over())) {
         put_grey(at);

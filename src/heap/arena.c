@@ -9,11 +9,13 @@ enum { PREFERRED_SHIFT = 40, SMALLEST_SHIFT = 24 };
  * that is never used: the first chunks stay on small pages. docs/design/heap.md has the figures. */
 static const size_t huge_threshold = 256 * TRI_MIB;
 
+/* A marker looks at the bits of an address in the middle of the last granule, which are the next one's. */
+static size_t bits_size(size_t pages) { return pages * TRI_WORDS_PER_PAGE * sizeof(tri_bits) + 4096; }
+
 static bool reserve_all(tri_arena *arena, size_t size) {
   size_t pages = size >> TRI_PAGE_SHIFT;
   return tri_region_reserve(&arena->heap_region, size, TRI_CHUNK_SIZE, "tricolor: heap") &&
-         tri_region_reserve(&arena->bits_region, pages * TRI_WORDS_PER_PAGE * sizeof *arena->bits, 4096,
-                            "tricolor: bits") &&
+         tri_region_reserve(&arena->bits_region, bits_size(pages), 4096, "tricolor: bits") &&
          tri_region_reserve(&arena->grey_region, pages * TRI_WORDS_PER_PAGE * 8, 4096, "tricolor: grey") &&
          tri_region_reserve(&arena->marked_region, pages / 8, 4096, "tricolor: marked pages") &&
          tri_region_reserve(&arena->info_region, pages * sizeof *arena->info, 4096, "tricolor: page info") &&
@@ -60,7 +62,7 @@ bool tri_arena_grow(size_t count, bool *huge) {
   size_t to = used + count * TRI_CHUNK_SIZE;
   size_t pages = to >> TRI_PAGE_SHIFT;
   if (count > (arena->reserved - used) / TRI_CHUNK_SIZE) return false;
-  if (!tri_region_extend(&arena->bits_region, pages * TRI_WORDS_PER_PAGE * sizeof *arena->bits) ||
+  if (!tri_region_extend(&arena->bits_region, bits_size(pages)) ||
       !tri_region_extend(&arena->grey_region, pages * TRI_WORDS_PER_PAGE * 8) ||
       !tri_region_extend(&arena->marked_region, pages / 8) ||
       !tri_region_extend(&arena->info_region, pages * sizeof *arena->info) ||

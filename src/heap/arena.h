@@ -4,7 +4,7 @@
  * shrinks (memory goes back to the system page by page, addresses do not). Beside it, per 8 KiB page:
  *
  *   bits   one allocation bit and one mark bit per 16 bytes, in alternating words, so that the marker finds both in
- *          one cache line. Only slot starts ever have bits.
+ *          one cache line. Only slot starts ever have bits (tri_granule_of).
  *   grey   marked objects whose scan was put off because no work buffer could be had (gc/mark.c); untouched, hence
  *          without memory behind it, unless that happens.
  *   marked a bit: it is part of an object that may hold pointers and has been marked since marks were last cleared
@@ -99,11 +99,21 @@ TRI_INLINE void tri_note_marked_pages(size_t first, size_t end) {
   }
 }
 
-/* Where the bits of the 16 bytes at address are, and which. */
+/* Where the bits of the slot that starts at start are, and which. A slot has the bit of the granule that it starts at;
+ * every other one of 24 bytes starts in the middle of a granule and has that of the next. */
 enum { TRI_BITS_SHIFT = TRI_GRANULE_SHIFT + 6 };
-TRI_INLINE tri_bits *tri_arena_bits(uintptr_t address) {
-  return &tri_the_arena.bits[(address - tri_the_arena.base) >> TRI_BITS_SHIFT];
+TRI_INLINE size_t tri_granule_of(uintptr_t start) {
+  return (start + TRI_GRANULE / 2 - tri_the_arena.base) >> TRI_GRANULE_SHIFT;
 }
-TRI_INLINE uint64_t tri_bit_mask(uintptr_t address) { return 1ull << (address >> TRI_GRANULE_SHIFT & 63); }
+TRI_INLINE tri_bits *tri_arena_bits(uintptr_t start) { return &tri_the_arena.bits[tri_granule_of(start) / 64]; }
+TRI_INLINE uint64_t tri_bit_mask(uintptr_t start) {
+  return 1ull << ((start + TRI_GRANULE / 2) >> TRI_GRANULE_SHIFT & 63);
+}
+
+/* The slot whose bit is that of the granule at address. */
+TRI_INLINE uintptr_t tri_slot_at_granule(uintptr_t address, size_t slot_size) {
+  if (tri_likely(slot_size != TRI_ODD_SIZE)) return address;
+  return address % TRI_PAGE_SIZE / TRI_GRANULE % TRI_ODD_GRANULES == 2 ? address - TRI_GRANULE / 2 : address;
+}
 
 #endif

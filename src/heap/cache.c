@@ -49,35 +49,56 @@ static void add_live(tri_cache *cache) {
 
 /* ---- claiming ---- */
 
+/* Slot starts in a word of bits. odd: of those, which start in the middle of a granule. */
+typedef struct word_starts {
+  uint64_t all, odd;
+} word_starts;
+
+/* offset is the first start at a granule: it is less than the period, which is at most 64, and 64 only with no
+ * start. */
+static word_starts starts_of(const tri_size_class *class, uint32_t offset) {
+  uint64_t even = class->starts << offset;
+  uint64_t odd = class->size == TRI_ODD_SIZE ? class->starts << (offset + 2) % TRI_ODD_GRANULES : 0;
+  return (word_starts){.all = even | odd, .odd = odd};
+}
+
 static void clear_slots(uintptr_t base, uint64_t claimed, size_t size) {
   for (; claimed; claimed &= claimed - 1)
     memset((void *)(base + ((uintptr_t)__builtin_ctzll(claimed) << TRI_GRANULE_SHIFT)), 0, size);
 }
 
-/* A word whose slots are all free is one stretch of memory, the last slot of which may reach beyond the word. */
-static void clear_claimed(const tri_span *span, uintptr_t base, uint64_t claimed, uint64_t starts) {
-  if (span->slot_size > TRI_BULK_ZERO_MAX || !atomic_load_explicit(&span->needs_zero, memory_order_relaxed)) return;
-  if (claimed != starts || span->slot_size == TRI_BULK_ZERO_MAX) {
-    clear_slots(base, claimed, span->slot_size);
-    return;
-  }
-  size_t first = (size_t)__builtin_ctzll(claimed), last = 63 - (size_t)__builtin_clzll(claimed);
-  memset((void *)(base + first * TRI_GRANULE), 0, (last - first) * TRI_GRANULE + span->slot_size);
+static void clear_odd_slots(uintptr_t base, uint64_t claimed, uint64_t odd) {
+  for (; claimed; claimed &= claimed - 1) memset((void *)tri_cache_slot_address(base, claimed, odd), 0, TRI_ODD_SIZE);
 }
 
-/* Makes the slots in claimed, which are free, the owner's. The OR is a read-modify-write because tri_free may clear
- * other bits of the word; acquire, pairs with the release of tri_free: its needs_zero is seen; release, so that a
- * marker which sees the bits sees what their page is. */
+/* A word whose slots are all free is one stretch of memory, the last slot of which may reach beyond the word. */
+static void clear_claimed(const tri_span *span, uintptr_t base, uint64_t claimed, word_starts starts) {
+  if (span->slot_size > TRI_BULK_ZERO_MAX || !atomic_load_explicit(&span->needs_zero, memory_order_relaxed)) return;
+  if (claimed != starts.all || span->slot_size == TRI_BULK_ZERO_MAX) {
+    if (starts.odd)
+      clear_odd_slots(base, claimed, starts.odd);
+    else
+      clear_slots(base, claimed, span->slot_size);
+    return;
+  }
+  uintptr_t first = tri_cache_slot_address(base, claimed, starts.odd);
+  uintptr_t last = tri_cache_slot_address(base, 1ull << (63 - __builtin_clzll(claimed)), starts.odd);
+  memset((void *)first, 0, last - first + span->slot_size);
+}
+
+/* Makes the slots in claimed, which are free, the owner's. The OR is a read-modify-write because
+ * tri_free may clear other bits of the word; acquire, pairs with the release of tri_free: its needs_zero is seen;
+ * release, so that a marker which sees the bits sees what their page is. */
 static void claim(tri_cache *cache, tri_cache_slot *slot, tri_span *span, uint32_t word, uint64_t claimed,
-                  uint64_t starts) {
+                  word_starts starts) {
   if (tri_unlikely(tri_the_heap.collect_every)) claimed &= -claimed; /* every allocation comes by here */
   tri_bits *bits = &tri_arena_bits(span->start)[word];
   tri_clear_marks(bits, claimed); /* of objects that were freed while they were old */
-  tri_heap_forget_slots(span->start + (uintptr_t)word * 64 * TRI_GRANULE, claimed);
+  uintptr_t base = span->start + (uintptr_t)word * 64 * TRI_GRANULE;
+  tri_heap_forget_slots(base, claimed);
   uint64_t before = atomic_fetch_or_explicit(&bits->alloc, claimed, memory_order_acq_rel);
   TRI_ASSERT(!(before & claimed));
   (void)before;
-  uintptr_t base = span->start + (uintptr_t)word * 64 * TRI_GRANULE;
   clear_claimed(span, base, claimed, starts);
   uint64_t count = tri_popcount(claimed);
   tri_tally_add(&cache->counts.allocated[span->size_class], count);
@@ -85,6 +106,7 @@ static void claim(tri_cache *cache, tri_cache_slot *slot, tri_span *span, uint32
   if (cache->claimed_bytes >= (tri_unlikely(tri_heap_is_marking()) ? ASSIST_STEP : LIVE_STEP)) add_live(cache);
   slot->word = word;
   slot->at_stop = 0;
+  slot->odd = starts.odd;
   /* Release, both: pair with the acquires in tri_cache_slot_is_waiting, which must not see the new base beside a free
    * from before, when the old word was not used up, nor the new free beside the old base. */
   atomic_store_explicit(&slot->base, base, memory_order_release);
@@ -94,13 +116,13 @@ static void claim(tri_cache *cache, tri_cache_slot *slot, tri_span *span, uint32
 /* Slots of up to 1 KiB: whole bitmap words. */
 static bool claim_word(tri_cache *cache, tri_cache_slot *slot, tri_span *span) {
   const tri_size_class *class = &tri_size_classes[span->size_class];
-  uint32_t granules = class->size / TRI_GRANULE;
-  uint32_t end = class->slots * granules; /* granules that belong to slots */
+  uint32_t period = tri_size_class_period(class);
+  uint32_t end = (class->slots * class->size + TRI_GRANULE - 1) / TRI_GRANULE; /* granules that belong to slots */
   for (uint32_t word = slot->cursor; word * 64 < end; word++) {
-    uint64_t starts = class->starts << slot->offset; /* offset < granules <= 64, and 64 only with no start: see below */
-    if (end - word * 64 < 64) starts &= (1ull << (end - word * 64)) - 1;
-    slot->offset = slot->offset >= class->step ? slot->offset - class->step : slot->offset + granules - class->step;
-    uint64_t free = starts & ~atomic_load_explicit(tri_span_alloc_word(span, word), memory_order_relaxed);
+    word_starts starts = starts_of(class, slot->offset);
+    if (end - word * 64 < 64) starts.all &= (1ull << (end - word * 64)) - 1;
+    slot->offset = slot->offset >= class->step ? slot->offset - class->step : slot->offset + period - class->step;
+    uint64_t free = starts.all & ~atomic_load_explicit(tri_span_alloc_word(span, word), memory_order_relaxed);
     if (!free) continue;
     slot->cursor = word + 1;
     claim(cache, slot, span, word, free, starts);
@@ -117,7 +139,7 @@ static bool claim_slot(tri_cache *cache, tri_cache_slot *slot, tri_span *span) {
     uint64_t bit = 1ull << (granule % 64);
     if (atomic_load_explicit(tri_span_alloc_word(span, granule / 64), memory_order_relaxed) & bit) continue;
     slot->cursor = index + 1;
-    claim(cache, slot, span, granule / 64, bit, bit);
+    claim(cache, slot, span, granule / 64, bit, (word_starts){.all = bit});
     return true;
   }
   return false;
@@ -253,12 +275,15 @@ void tri_cache_park(tri_cache *cache) {
 
 /* ---- freeing ---- */
 
+/* Whether the bit of the slot at start is in the word of bits that begins with that of base. */
+static bool is_in_word(uintptr_t base, uintptr_t start) { return start + TRI_GRANULE / 2 - base < 64 * TRI_GRANULE; }
+
 bool tri_cache_slot_is_waiting(tri_span *span, uintptr_t start) {
   tri_cache_slot *slot = atomic_load_explicit(&span->owner, memory_order_relaxed);
   if (!slot) return false;
   uintptr_t base = atomic_load_explicit(&slot->base, memory_order_acquire);
   uint64_t free = atomic_load_explicit(&slot->free, memory_order_acquire);
-  return start - base < 64 * TRI_GRANULE && span_of(slot) == span && (free & tri_bit_mask(start)) &&
+  return is_in_word(base, start) && span_of(slot) == span && (free & tri_bit_mask(start)) &&
          atomic_load_explicit(&slot->base, memory_order_relaxed) == base;
 }
 
@@ -273,7 +298,7 @@ static void free_into_word(tri_cache_slot *slot, tri_span *span, uintptr_t start
 bool tri_cache_free_own(tri_cache *cache, tri_cache_slot *slot, tri_span *span, uintptr_t start) {
   _Atomic(uint64_t) *word = &tri_arena_bits(start)->alloc;
   uint64_t mask = tri_bit_mask(start);
-  bool current = start - atomic_load_explicit(&slot->base, memory_order_relaxed) < 64 * TRI_GRANULE;
+  bool current = is_in_word(atomic_load_explicit(&slot->base, memory_order_relaxed), start);
   if (!(atomic_load_explicit(word, memory_order_relaxed) & mask) || (current && (waiting(slot) & mask))) return false;
   atomic_store_explicit(&span->needs_zero, 1, memory_order_relaxed);
   if (current && !is_stale(span) && !tri_the_heap.poison) {

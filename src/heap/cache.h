@@ -8,6 +8,8 @@
  *   hand out  ctz(free), clear that bit: plain loads and stores of the owner's
  *   waiting   a claimed slot not yet handed out: allocation bit set, bit in free set
  *
+ * Bit i of free is the slot at base + 16 * i or, where it is set in odd, 8 bytes before that (heap/arena.h).
+ *
  * THE OWNER-SWEPT PROTOCOL. A thread may be stopped anywhere, also between reading free
  * and writing it back, when it has chosen a slot that free still shows. Hence nobody but the owner ever writes free,
  * and everything else treats what free shows as neither allocated nor free:
@@ -41,6 +43,7 @@ enum {
 typedef struct tri_cache_slot {
   _Atomic(uint64_t) free;
   _Atomic(uintptr_t) base; /* address of the current word's first granule */
+  uint64_t odd;
   uint32_t bucket;
   uint32_t word;            /* the current word's index in the span */
   _Atomic(tri_span *) span; /* NULL: none */
@@ -76,6 +79,12 @@ TRI_INLINE uint32_t tri_cache_slot_index(uint32_t bucket) {
   return bucket < TRI_BUCKET_TYPED ? bucket : TRI_BUCKET_TYPED + (bucket & (TRI_CACHE_TYPED - 1));
 }
 
+/* Where the first of the slots in free is. */
+TRI_INLINE uintptr_t tri_cache_slot_address(uintptr_t base, uint64_t free, uint64_t odd) {
+  uintptr_t granule = base + ((uintptr_t)__builtin_ctzll(free) << TRI_GRANULE_SHIFT);
+  return granule - ((free & -free & odd) ? TRI_GRANULE / 2 : 0);
+}
+
 /* Takes a waiting slot; NULL when there is none. Owner only. Slots of up to TRI_BULK_ZERO_MAX bytes are zero.
  * A thread stopped right after the store owns an object that free shows no more: its address must be in a register by
  * then, where the mark finds it. */
@@ -83,7 +92,7 @@ TRI_INLINE void *tri_cache_slot_pop(tri_cache_slot *slot) {
   uint64_t free = atomic_load_explicit(&slot->free, memory_order_relaxed);
   if (tri_unlikely(!free)) return NULL;
   uintptr_t base = atomic_load_explicit(&slot->base, memory_order_relaxed);
-  uintptr_t object = base + ((uintptr_t)__builtin_ctzll(free) << TRI_GRANULE_SHIFT);
+  uintptr_t object = tri_cache_slot_address(base, free, slot->odd);
   __asm__(""
           : "+r"(object), "+r"(free)); /* the store below needs what comes out of here, so the address is there first */
   atomic_store_explicit(&slot->free, free & (free - 1), memory_order_relaxed);

@@ -54,8 +54,9 @@ typedef struct tri_heap_hooks {
 } tri_heap_hooks;
 extern tri_heap_hooks tri_the_hooks;
 
+/* The slots of the word of bits that base has are handed out anew. */
 TRI_INLINE void tri_heap_forget_slots(uintptr_t base, uint64_t slots) {
-  size_t word = (base - tri_the_arena.base) >> TRI_BITS_SHIFT;
+  size_t word = tri_granule_of(base) / 64;
   if (tri_unlikely(tri_the_heap.remembered) && word < tri_the_heap.remembered_words)
     atomic_fetch_and_explicit(&tri_the_heap.remembered[word], ~slots, memory_order_relaxed);
 }

@@ -32,9 +32,10 @@ TRI_INLINE uintptr_t tri_object_slot_start(uintptr_t address, uint32_t kind) {
   return span_start + (uintptr_t)index * tri_size_classes[size_class].size;
 }
 
-/* Whether an object may end at address and fill its slot, so that its end pointer looks like a pointer to the object
- * behind it. False keeps what ends there from being taken for reachable whenever its neighbour is: typed objects whose
- * size does not divide their slots never fill them. */
+/* Whether a pointer in a root to address is to be taken for one to the end of an object that fills its slot. Not when
+ * none can: typed objects whose size does not divide their slots never do. And not when it is the address of an object
+ * of 24 bytes that follows another: else whatever is reached from that would live for as long as its neighbour
+ * (docs/design/heap.md). */
 bool tri_object_may_end_at(uintptr_t address);
 
 /* ---- large objects: a span each, swept like small ones through two lists by epoch parity ---- */

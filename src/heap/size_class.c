@@ -1,9 +1,9 @@
 /* size_class.c - the constant tables of size_class.h. */
 #include "heap/size_class.h"
 
-/* Granules per slot, and the bits of a word that are multiples of it. The bits are the quotient of geometric series:
- * for g granules, sum over i of 2^(g*i) below 2^64. */
-#define GRANULES(size) ((size) / TRI_GRANULE)
+/* Granules until the pattern of starts comes again, and the bits of a word that are multiples of it. The bits are the
+ * quotient of geometric series: for g granules, sum over i of 2^(g*i) below 2^64. */
+#define PERIOD(size) ((size) == TRI_ODD_SIZE ? TRI_ODD_GRANULES : (size) / TRI_GRANULE)
 #define BIT_IF(g, i) ((i) % (g) == 0 ? 1ull << (i) : 0)
 #define BITS_8(g, i)                                                                                                   \
   (BIT_IF(g, i) | BIT_IF(g, (i) + 1) | BIT_IF(g, (i) + 2) | BIT_IF(g, (i) + 3) | BIT_IF(g, (i) + 4) |                  \
@@ -17,8 +17,8 @@
              .magic = UINT32_MAX / (bytes) + 1,                                                                        \
              .slots = objects,                                                                                         \
              .pages = span_pages,                                                                                      \
-             .step = GRANULES(bytes) <= 64 ? 64 % GRANULES(bytes) : 0,                                                 \
-             .starts = STARTS(GRANULES(bytes))},
+             .step = PERIOD(bytes) <= 64 ? 64 % PERIOD(bytes) : 0,                                                     \
+             .starts = STARTS(PERIOD(bytes))},
 
 const tri_size_class tri_size_classes[TRI_CLASS_COUNT] = {TRI_SIZE_CLASSES(ENTRY)};
 

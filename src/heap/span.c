@@ -47,8 +47,8 @@ uint32_t tri_span_count(const tri_span *span) {
 
 static void poison_freed(const tri_span *span, size_t word, uint64_t freed) {
   for (; freed; freed &= freed - 1) {
-    uintptr_t slot = span->start + (word * 64 + (size_t)__builtin_ctzll(freed)) * TRI_GRANULE;
-    memset((void *)slot, TRI_POISON_BYTE, span->slot_size);
+    uintptr_t granule = span->start + (word * 64 + (size_t)__builtin_ctzll(freed)) * TRI_GRANULE;
+    memset((void *)tri_slot_at_granule(granule, span->slot_size), TRI_POISON_BYTE, span->slot_size);
   }
 }
 

@@ -31,7 +31,7 @@ static size_t object_count;
 static tri_cache *cache;
 static uintptr_t in_flight; /* chosen, not yet handed out: in a register of the owner, so the mark finds it */
 
-static const uint32_t classes[] = {1, 3, 12, 24, 30, 31, 38, 65};
+static const uint32_t classes[] = {1, TRI_CLASS_ODD, 4, 13, 25, 31, 32, 39, 66};
 enum { CLASSES = sizeof classes / sizeof *classes };
 
 static size_t size_of(uint32_t bucket) { return tri_size_classes[tri_central_class(bucket)].size; }
@@ -49,7 +49,7 @@ static void check_hidden(void) {
     for (uint32_t bucket = classes[c]; bucket <= classes[c] + TRI_BUCKET_NOSCAN; bucket += TRI_BUCKET_NOSCAN) {
       tri_cache_slot *slot = slot_for(bucket);
       for (uint64_t free = atomic_load(&slot->free); free; free &= free - 1)
-        assert_false(tri_slot_is_allocated(slot->base + ((uintptr_t)__builtin_ctzll(free) << TRI_GRANULE_SHIFT)));
+        assert_false(tri_slot_is_allocated(tri_cache_slot_address(slot->base, free, slot->odd)));
     }
 }
 
@@ -114,7 +114,7 @@ static void allocate(uint32_t bucket, test_random *random) {
     receive(tri_cache_alloc_slow(bucket), bucket);
     return;
   }
-  uintptr_t start = slot->base + ((uintptr_t)__builtin_ctzll(free) << TRI_GRANULE_SHIFT);
+  uintptr_t start = tri_cache_slot_address(slot->base, free, slot->odd);
   in_flight = start;
   maybe_collect(random);
   maybe_collect(random); /* even two */
@@ -202,19 +202,19 @@ static void test_stops_anywhere_with_poison(void **state) {
 /* The slot that was chosen but not written back when the world stopped is allocated after it, and only once. */
 static void test_a_chosen_slot_is_kept(void **state) {
   (void)state;
-  tri_cache_slot *slot = slot_for(3);
+  tri_cache_slot *slot = slot_for(4);
   for (int forced = 0; forced < 2; forced++)
     for (int times = 1; times < 4; times++) {
-      while (!atomic_load(&slot->free)) receive(tri_cache_alloc_slow(3), 3);
+      while (!atomic_load(&slot->free)) receive(tri_cache_alloc_slow(4), 4);
       uint64_t free = atomic_load(&slot->free);
-      uintptr_t chosen = slot->base + ((uintptr_t)__builtin_ctzll(free) << TRI_GRANULE_SHIFT);
+      uintptr_t chosen = tri_cache_slot_address(slot->base, free, slot->odd);
       for (int i = 0; i < times; i++) collect(forced);
       atomic_store(&slot->free, free & (free - 1));
-      receive((unsigned char *)chosen, 3);
+      receive((unsigned char *)chosen, 4);
       for (int i = 0; i < 200; i++) {
         unsigned char *other = tri_alloc(40);
         assert_ptr_not_equal(other, (void *)chosen);
-        receive(other, 3);
+        receive(other, 4);
       }
       collect(true);
       assert_true(tri_slot_is_allocated(chosen));

@@ -162,7 +162,7 @@ static void test_the_end_of_the_heap(void **state) {
 
 /* ---- neighbours ---- */
 
-typedef struct odd { /* 24 bytes: none ever ends where its slot of 32 does */
+typedef struct odd { /* 24 bytes, in slots of 24 */
   struct odd *next;
   uint64_t numbers[2];
 } odd;
@@ -176,14 +176,14 @@ static __attribute__((noinline)) uintptr_t make_neighbours(void) {
   for (int i = 0; i < WORDS; i++) {
     odd *one = tri_new(odd);
     second = tri_new(odd);
-    if ((uintptr_t)second == (uintptr_t)one + 32) return ~(uintptr_t)one;
+    if ((uintptr_t)second == (uintptr_t)one + sizeof(odd)) return ~(uintptr_t)one;
   }
   return 0;
 }
 
 static __attribute__((noinline)) bool is_object(uintptr_t disguised) { return tri_base_of((void *)~disguised) != NULL; }
 
-/* A pointer to an object's start is not taken for the end of the one before when that cannot end there. */
+/* A pointer to an object's start is not taken for the end of the one before when that is a single one of its type. */
 static void test_a_neighbour_that_ends_before(void **state) {
   (void)state;
   uintptr_t first = make_neighbours();

@@ -176,7 +176,7 @@ static void check_sweep(tri_span *span, test_random *random) {
   uint32_t live = 0, freed = 0;
   for (uint32_t i = 0; i < span->slots; i++) {
     uintptr_t slot = slot_of(span, i);
-    size_t granule = (slot - span->start) / TRI_GRANULE;
+    size_t granule = tri_granule_of(slot) - tri_granule_of(span->start);
     allocated[i] = random_below(random, 3) != 0;
     marked[i] = random_below(random, 2) != 0; /* also where nothing is allocated: freed since the mark */
     bool extra = granule / 64 == also_word && random_below(random, 2);

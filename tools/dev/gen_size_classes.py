@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Writes src/heap/size_class_table.h: the size classes by Go's method (runtime/_mkmalloc/mksizeclasses.go), with every
-class a multiple of 16, because C wants 16-byte alignment and one bit of the side bitmaps stands for 16 bytes.
+class a multiple of 16, because C wants 16-byte alignment and one bit of the side bitmaps stands for 16 bytes. The one
+exception is 24, for objects of which the type is known; no size leads to it by the tables.
 
     tools/dev/gen_size_classes.py > src/heap/size_class_table.h
 """
 
-PAGE, LARGEST, STEP_LARGE = 8192, 32768, 128
+PAGE, LARGEST, STEP_LARGE, ODD = 8192, 32768, 128, 24
 
 
 def is_power_of_two(n):
@@ -29,6 +30,7 @@ def make_classes():
     for size, pages in classes:  # use the whole span
         larger = (pages * PAGE // (pages * PAGE // size)) & ~(STEP_LARGE - 1)
         result.append((max(size, larger), pages))
+    result.insert(1, (ODD, 1))
     return result
 
 
@@ -58,10 +60,10 @@ def main():
     for i, (size, pages) in enumerate(classes, 1):
         end = "" if i == len(classes) else " \\"
         print(f"  X({i:2}, {size:5}, {pages:2}, {pages * PAGE // size:3}, {worst_waste(previous, size, pages):5.2f}){end}")
-        previous = size
+        previous = previous if size == ODD else size
     print("/* clang-format on */\n")
     print(f"#define TRI_SIZE_CLASS_COUNT {len(classes) + 1} /* class 0 is for large objects */\n")
-    small = [next(i for i, (size, _) in enumerate(classes, 1) if size >= n * 16) for n in range(1024 // 16 + 1)]
+    small = [next(i for i, (size, _) in enumerate(classes, 1) if size != ODD and size >= n * 16) for n in range(1024 // 16 + 1)]
     large = [next(i for i, (size, _) in enumerate(classes, 1) if size >= 1024 + n * STEP_LARGE)
              for n in range((LARGEST - 1024) // STEP_LARGE + 1)]
     print("/* clang-format off */")
