@@ -16,8 +16,8 @@
  *   registers and stacks of all threads, alternate signal stacks included; data and bss of the executable and of every
  *   loaded library; thread-local variables; ranges named with tri_add_root; and objects reached from those.
  *   Pointers may point anywhere inside an object. A pointer just past the end of an object keeps that object when it
- *   lies in a root (a variable, a register); found only inside another heap object it keeps nothing. Nor need it keep an
- *   object of 17 to 24 bytes from tri_new: where another one starts there, it is taken for a pointer to that.
+ *   lies in a root (a variable, a register); found only inside another heap object it keeps nothing. Nor need it keep
+ *   an object of 17 to 24 bytes from tri_new: where another one starts there, it is taken for a pointer to that.
  *
  * WHERE IT DOES NOT LOOK
  *   memory from malloc or mmap (name it with tri_add_root), memory from tri_alloc_noscan, fields a TRI_TYPE leaves out,

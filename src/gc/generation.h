@@ -15,6 +15,7 @@ typedef struct tri_generations {
   bool can_be_young; /* the last collection has left marks that hold, and what was written since is known */
   size_t full_left;  /* bytes after the last full one, */
   size_t left;       /* and after the last one of either kind */
+  size_t growth;     /* by how much the next young one is expected to raise that */
   uint32_t backoff;  /* how many full ones in a row are made after a young one that did not pay */
   uint32_t full_due; /* how many of those are still to come */
 } tri_generations;

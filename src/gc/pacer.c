@@ -5,7 +5,7 @@
 
 /* Bounds of the trigger between what lives and the goal, in 64ths: 70 and 95 percent (minTriggerRatioNum,
  * maxTriggerRatioNum). A lower one would let a fast program allocate during cycles that hardly ever end. */
-enum { TRIGGER_LOWEST = 45, TRIGGER_HIGHEST = 61, TRIGGER_PARTS = 64 };
+enum { TRIGGER_LOWEST = 45, TRIGGER_HIGHEST = 61, TRIGGER_PARTS = TRI_PACER_PARTS };
 
 static const double OVERSHOOT = 1.1;            /* past its goal, a cycle gets a goal this much higher */
 static const int PERCENT_OF_FORCED = 100000;    /* stands for the percentage in a cycle that runs although it is off */
@@ -72,7 +72,7 @@ tri_pacer_point tri_pacer_trigger(const tri_pacer *pacer, tri_pacer_memory memor
   size_t goal = point.goal, marked = pacer->marked;
   if (goal == TRI_PACER_NEVER || marked >= goal) return (tri_pacer_point){.trigger = goal, .goal = goal};
   size_t part = (goal - marked) / TRIGGER_PARTS;
-  size_t lowest = tri_max(point.trigger, marked + part * TRIGGER_LOWEST);
+  size_t lowest = tri_max(point.trigger, marked + part * pacer->earliest);
   /* The minimum heap is the runway of a cycle with nothing to do: a large heap need not start earlier than that. */
   size_t highest = tri_max(marked + part * TRIGGER_HIGHEST, minus(goal, TRI_PACER_MINIMUM));
   size_t trigger = tri_min(minus(goal, pacer->runway), tri_max(highest, lowest));
@@ -128,11 +128,13 @@ size_t tri_pacer_set_limit(tri_pacer *pacer, size_t limit) {
 }
 
 void tri_pacer_init(tri_pacer *pacer, int percent, size_t limit) {
-  *pacer = (tri_pacer){.triggered = SIZE_MAX};
+  *pacer = (tri_pacer){.earliest = TRIGGER_LOWEST, .triggered = SIZE_MAX};
   tri_pacer_set_percent(pacer, percent);
   tri_pacer_set_limit(pacer, limit);
   tri_pacer_commit(pacer, 0, true);
 }
+
+void tri_pacer_set_earliest(tri_pacer *pacer, size_t parts) { pacer->earliest = tri_min(parts, TRIGGER_HIGHEST); }
 
 /* ---- a cycle ---- */
 

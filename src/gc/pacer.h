@@ -28,6 +28,7 @@
 enum {
   TRI_PACER_MINIMUM = 4 * 1024 * 1024,      /* the goal is never below this at 100 percent; scaled with it */
   TRI_PACER_SWEEP_DISTANCE = 1024 * 1024,   /* growth the sweeper is given between two cycles (sweepMinHeapDistance) */
+  TRI_PACER_PARTS = 64,                     /* of the way from what lives to the goal, to say where the trigger is */
   TRI_PACER_MINIMUM_RUNWAY = 64 * 1024,     /* between where a cycle started and its goal */
   TRI_PACER_MINIMUM_HEADROOM = 1024 * 1024, /* below a memory limit (memoryLimitMinHeapGoalHeadroom) */
   TRI_PACER_HEADROOM_PERCENT = 3,           /* the same, of a large heap (memoryLimitHeapGoalHeadroomPercent) */
@@ -96,8 +97,9 @@ typedef struct tri_pacer_base {
 } tri_pacer_base;
 
 typedef struct tri_pacer {
-  int percent;  /* -1: off */
-  size_t limit; /* TRI_PACER_NEVER: none */
+  int percent;     /* -1: off */
+  size_t limit;    /* TRI_PACER_NEVER: none */
+  size_t earliest; /* where between what lives and the goal the trigger may lie, in parts of TRI_PACER_PARTS */
   tri_pacer_base base;
 
   /* What the last cycle left. */
@@ -120,6 +122,10 @@ ptrdiff_t tri_pacer_goal(size_t marked, size_t stack_bytes, size_t data_bytes, i
 
 /* A pacer before the first cycle. percent: negative is off. (init) */
 void tri_pacer_init(tri_pacer *pacer, int percent, size_t limit);
+
+/* Sets the earliest trigger, in parts of TRI_PACER_PARTS between what lives and the goal; at first 45, Go's 70 %, and
+ * at most 61. (Go: minTriggerRatioNum) */
+void tri_pacer_set_earliest(tri_pacer *pacer, size_t parts);
 
 /* Each returns the old value; tri_pacer_commit must follow, and, in a cycle, a revision. (setGCPercent,
  * setMemoryLimit) */

@@ -11,6 +11,10 @@ enum {
   MOST_PRESSURE = 64,
   RATIO_ONE = 1024,     /* the assist ratio is in bytes to scan for so many claimed */
   MOST_RATIO = 1 << 30, /* so that it can be multiplied by any size */
+  /* The trigger's, in 64ths: later than Go's. What is new is white, so who allocates beside a mark makes it longer, and
+   * what was live when it was found and dies meanwhile counts for the next goal: a mark that begins late and is helped
+   * by who allocates does less (docs/design/collector.md). */
+  EARLIEST = 56,
 };
 
 static struct {
@@ -77,6 +81,8 @@ static void publish_taken(void) {
 void tri_pacing_init(int percent, uint64_t time, int processors) {
   tri_pacer_init(&pacing.full, percent, TRI_PACER_NEVER);
   tri_pacer_init(&pacing.young, percent, TRI_PACER_NEVER);
+  tri_pacer_set_earliest(&pacing.full, EARLIEST);
+  tri_pacer_set_earliest(&pacing.young, EARLIEST);
   tri_limiter_init(&pacing.limiter, time, processors);
   pacing.now = NULL;
   pacing.next = &pacing.full;

@@ -8,10 +8,10 @@
 
 #include "gc/generation.h"
 
-/* After a full collection that has left so many bytes. */
+/* After many full collections that have left so many bytes: the heap grows no more. */
 static tri_generations after_full(size_t left) {
   tri_generations generations = {.can_be_young = false};
-  tri_generations_end_full(&generations, left, true);
+  for (int i = 0; i < 64; i++) tri_generations_end_full(&generations, left, true);
   return generations;
 }
 
@@ -61,10 +61,37 @@ static void test_full_after_marks_were_lost(void **state) {
 static void test_full_when_old_objects_have_taken_half_of_the_room(void **state) {
   (void)state;
   tri_generations generations = after_full(100);
-  tri_generations_end_young(&generations, 20, 0, 150);
+  tri_generations_end_young(&generations, 20, 0, 100);
+  generations.left = 149;
   assert_true(tri_generations_next_is_young(&generations, 200));
-  tri_generations_end_young(&generations, 20, 0, 151);
+  generations.left = 150;
   assert_false(tri_generations_next_is_young(&generations, 200));
+}
+
+/* Another young one like the last would leave less than half of the room. */
+static void test_full_when_old_objects_would_take_half_of_the_room(void **state) {
+  (void)state;
+  tri_generations generations = after_full(100);
+  tri_generations_end_young(&generations, 20, 0, 124);
+  assert_true(tri_generations_next_is_young(&generations, 200));
+  generations = after_full(100);
+  tri_generations_end_young(&generations, 20, 0, 125);
+  assert_false(tri_generations_next_is_young(&generations, 200));
+  tri_generations_end_young(&generations, 20, 0, 125); /* which left no more than before */
+  assert_true(tri_generations_next_is_young(&generations, 200));
+}
+
+/* While the heap grows, what is new is what lives. */
+static void test_full_while_the_heap_grows(void **state) {
+  (void)state;
+  tri_generations generations = {.can_be_young = false};
+  for (size_t left = 4; left < 4000; left *= 2) {
+    tri_generations_end_full(&generations, left, true);
+    assert_false(tri_generations_next_is_young(&generations, 2 * left));
+  }
+  tri_generations_end_full(&generations, 2048, true); /* and no more */
+  tri_generations_end_full(&generations, 2048, true);
+  assert_true(tri_generations_next_is_young(&generations, 4096));
 }
 
 static void test_full_when_there_is_no_room(void **state) {
@@ -86,7 +113,7 @@ static void test_what_is_left_is_bounded(void **state) {
       assert_true(generations.left <= 1500);
       tri_generations_end_young(&generations, step, 0, generations.left + step);
     }
-    assert_int_equal(young, 500 / step + 1);
+    assert_int_equal(young, 499 / step);
   }
 }
 
@@ -172,6 +199,8 @@ int main(void) {
       cmocka_unit_test(test_young_after_a_full_one_that_was_watched),
       cmocka_unit_test(test_full_after_marks_were_lost),
       cmocka_unit_test(test_full_when_old_objects_have_taken_half_of_the_room),
+      cmocka_unit_test(test_full_when_old_objects_would_take_half_of_the_room),
+      cmocka_unit_test(test_full_while_the_heap_grows),
       cmocka_unit_test(test_full_when_there_is_no_room),
       cmocka_unit_test(test_what_is_left_is_bounded),
       cmocka_unit_test(test_one_that_costs_half_of_a_full_one_does_not_pay),

@@ -60,9 +60,9 @@ static void test_the_trigger_leaves_room_for_what_is_allocated_meanwhile(void **
 static void test_what_was_scanned_again_takes_its_time_too(void **state) {
   (void)state;
   tri_pacer_work scanned = {.heap = 100 * TRI_MIB, .remark = 100 * TRI_MIB};
-  for (int i = 0; i <= TRI_PACER_CYCLES; i++) collect(false, 150 * TRI_MIB, 170 * TRI_MIB, 100 * TRI_MIB, scanned, MS);
+  for (int i = 0; i <= TRI_PACER_CYCLES; i++) collect(false, 150 * TRI_MIB, 162 * TRI_MIB, 100 * TRI_MIB, scanned, MS);
   tri_pacing_expect(false, true);
-  assert_in_range(trigger(), 180 * TRI_MIB - 1024, 180 * TRI_MIB + 1024);
+  assert_in_range(trigger(), 188 * TRI_MIB - 1024, 188 * TRI_MIB + 1024);
   assert_int_equal(tri_pacing_goal(), 200 * TRI_MIB); /* but does not live */
 }
 
@@ -133,10 +133,10 @@ static void test_the_trigger_is_above_what_a_young_one_left(void **state) {
   (void)state;
   collect(true, 170 * TRI_MIB, 199 * TRI_MIB, 150 * TRI_MIB, (tri_pacer_work){.heap = TRI_MIB}, MS);
   tri_pacing_expect(true, true); /* 29 MiB were allocated meanwhile */
-  assert_in_range(trigger(), 150 * TRI_MIB + 50 * TRI_MIB * 45 / 64 - 1024,
-                  150 * TRI_MIB + 50 * TRI_MIB * 45 / 64 + 1024);
+  assert_in_range(trigger(), 150 * TRI_MIB + 50 * TRI_MIB * 56 / 64 - 1024,
+                  150 * TRI_MIB + 50 * TRI_MIB * 56 / 64 + 1024);
   tri_pacing_expect(false, true);
-  assert_in_range(trigger(), 190 * TRI_MIB - 1024, 190 * TRI_MIB + 1024);
+  assert_in_range(trigger(), 193 * TRI_MIB + 768 * TRI_KIB - 1024, 193 * TRI_MIB + 768 * TRI_KIB + 1024);
 }
 
 /* ---- the limit ---- */
