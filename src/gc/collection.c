@@ -49,10 +49,11 @@ enum {
   SMALL_HEAP = 8 * 1024 * 1024,
   BESIDE_NS = 5 * 1000 * 1000, /* of scanning: rounds of more are made without a stop; */
   LITTLE_NS = 100 * 1000,      /* what is less is left to the stop */
-  ROUNDS_BESIDE = 16,          /* at most; those in stops are given more and more time, so that there is an end */
+  ROUNDS_BESIDE = 16,          /* at most; those in stops are given more and more time, so that there is an end; */
+  LOOKS_BESIDE = 64,           /* at most, those that list only what is new counted, too */
   SHORT_NS = 150 * 1000,       /* a whole mark that is expected to take less is made in a stop, */
   SHORT_YOUNG_NS = 200 * 1000, /* and a young collection begins with the last stop */
-  ASSIST_NS = 100 * 1000,      /* that a thread which allocates may be kept at marking, */
+  ASSIST_NS = 25 * 1000,       /* that a thread which allocates may be kept at marking, */
   FULL_ASSIST_NS = 500 * 1000, /* when the heap is over its limit */
 };
 
@@ -72,6 +73,7 @@ static struct {
   tri_generations generations;
   bool full_is_short, young_is_short; /* as far as is known */
   _Atomic(bool) is_short;             /* the next one; relaxed */
+  uint32_t looks_beside;              /* in this collection */
   size_t listed_before;               /* bytes found dirty by the last round that armed them again; 0: none yet */
 } now TRI_OWN_DATA;
 
@@ -509,7 +511,7 @@ static bool is_much(void) {
 static tri_collection_status advance(void) {
   if (tri_mark_is_left()) return TRI_COLLECTION_MARKING; /* a fork has cut the mark short */
   tri_watch_keep_last(0);
-  bool is_patient = now.report.rounds < ROUNDS_BESIDE;
+  bool is_patient = now.report.rounds < ROUNDS_BESIDE && now.looks_beside++ < LOOKS_BESIDE;
   if (!look_beside(is_patient && is_much())) return give_up();
   if (is_patient && tri_estimate_scan(tri_watch_dirty_bytes()) > LITTLE_NS) {
     list_dirty();
@@ -546,6 +548,7 @@ static tri_collection_status begin_young(void) {
 static tri_collection_status begin(tri_cycle_reason reason) {
   now.report = (tri_cycle_report){.reason = reason};
   now.listed_before = 0;
+  now.looks_beside = 0;
   tri_estimate_begin();
   now.start = now.begin = tri_os_now();
   now.cpu_start = tri_os_thread_cpu();

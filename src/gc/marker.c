@@ -9,7 +9,7 @@
  * (runtime/mgcmark.go: greyobject); it is then counted twice.
  *
  * Objects of up to 64 words are scanned by what tri_page_info says of their page, all others the general way, large
- * ones in pieces of 128 KiB, each piece making the next one available to other markers.
+ * ones in pieces of 32 KiB, each piece making the next one available to other markers.
  *
  * THE PROGRAM MAY RUN MEANWHILE. Words are then read while they are written: whole, for they are aligned, and whatever
  * a marker reads, what the program writes after it makes the page dirty (gc/watch.h). What is marked stays as it is
@@ -27,12 +27,12 @@
 #define TRI_READS_ANYTHING __attribute__((no_sanitize("address", "thread")))
 
 enum {
-  NEAR = 64, /* bytes: the same cache line */
-  PIECE = 128 * 1024,
-  ROOM = 64,        /* entries: what scanning an object by its page's info may push */
-  BATCH = 256,      /* words held back while their mark bits are fetched; at least two objects' */
-  SHARE_EVERY = 64, /* turns of the ring between looks at whether others wait; a power of two */
-  TELL_EVERY = 512, /* turns between reports of what is done; a multiple of that */
+  NEAR = 64,         /* bytes: the same cache line */
+  PIECE = 32 * 1024, /* of a large object */
+  ROOM = 64,         /* entries: what scanning an object by its page's info may push */
+  BATCH = 256,       /* words held back while their mark bits are fetched; at least two objects' */
+  SHARE_EVERY = 64,  /* turns of the ring between looks at whether others wait; a power of two */
+  TELL_EVERY = 512,  /* turns between reports of what is done; a multiple of that */
 };
 
 /* An entry of a work buffer is the start of a marked object that its page's info describes; or, with this bit, another
@@ -231,6 +231,7 @@ TRI_READS_ANYTHING static void scan_typed(tri_marker *marker, uintptr_t start, s
 
 /* An object that page info does not describe, from `at` on: all of it, or the next piece of a large one. */
 static TRI_NOINLINE void scan_other(tri_marker *marker, uintptr_t at) {
+  _Static_assert((int)PIECE >= (int)TRI_SMALL_MAX, "only of large objects the start is known from an address inside");
   uint32_t kind = kind_of(marker->view, at), layout = tri_kind_layout(kind);
   uintptr_t start = kind & TRI_KIND_LARGE ? tri_span_of(at)->start : at;
   size_t size = size_of(kind, at);
@@ -516,7 +517,7 @@ void tri_marker_drain_some(tri_marker *marker, size_t bytes, uint64_t until) {
   while (marker->bytes < end && !tri_work_is_over()) {
     drain(marker, end - marker->bytes);
     if (marker->bytes >= end || tri_os_now() >= until) return;
-    tri_work_buffer *taken = tri_work_take_briefly(until);
+    tri_work_buffer *taken = tri_work_take_briefly();
     if (!taken) return;
     tri_work_recycle(marker->buffer);
     buffer_open(marker, taken);

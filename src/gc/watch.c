@@ -18,7 +18,7 @@
 
 enum {
   FIRST_RANGES = 4096,
-  PIECE = 32 * 1024, /* of a dirty range, for a marker to take */
+  PIECE = 8 * 1024, /* of a dirty range, for a marker to take */
   MAX_DATA = 8192,
   WORTH_RELEASE = 32, /* pages: to disarm a run costs some 20 microseconds, to write a page that is armed 1 */
   GAP = 8,            /* pages of the heap: see next_run */

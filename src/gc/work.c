@@ -157,19 +157,20 @@ void tri_work_share(tri_work_buffer *buffer) {
 
 bool tri_work_is_wanted(void) { return atomic_load_explicit(&work.attention, memory_order_relaxed) > 0; }
 
-/* False when the deadline has passed. */
-static bool wait_for_change(uint32_t seen, uint64_t deadline) {
+/* False when the deadline has passed or, where one may not sleep, after a moment: who sleeps for a few microseconds
+ * sleeps for a hundred. */
+static bool wait_for_change(uint32_t seen, uint64_t deadline, bool sleeps) {
   for (int i = 0; i < SPINS; i++) {
     if (atomic_load_explicit(&work.change, memory_order_acquire) != seen) return true;
     tri_os_relax();
   }
   uint64_t now = deadline ? tri_os_now() : 0;
-  if (deadline && now >= deadline) return false;
+  if (!sleeps || (deadline && now >= deadline)) return false;
   tri_os_wait(&work.change, seen, deadline ? deadline - now : 0);
   return true;
 }
 
-static tri_work_buffer *take(uint64_t deadline, bool ends) {
+static tri_work_buffer *take(uint64_t deadline, bool is_marker) {
   tri_work_buffer *buffer = NULL;
   tri_lock_take(&work.lock);
   while (!work.over && !(buffer = pop_full_locked())) {
@@ -180,12 +181,12 @@ static tri_work_buffer *take(uint64_t deadline, bool ends) {
     }
     uint32_t seen = atomic_load_explicit(&work.change, memory_order_relaxed);
     tri_lock_drop(&work.lock);
-    bool in_time = wait_for_change(seen, deadline);
+    bool in_time = wait_for_change(seen, deadline, is_marker);
     tri_lock_take(&work.lock);
     if (work.over) break;
     set_waiting_locked(work.waiting - 1);
     if (in_time) continue;
-    if (ends) set_over_locked(true);
+    if (is_marker) set_over_locked(true);
     break;
   }
   tri_lock_drop(&work.lock);
@@ -193,4 +194,4 @@ static tri_work_buffer *take(uint64_t deadline, bool ends) {
 }
 
 tri_work_buffer *tri_work_take(uint64_t deadline) { return take(deadline, true); }
-tri_work_buffer *tri_work_take_briefly(uint64_t deadline) { return take(deadline, false); }
+tri_work_buffer *tri_work_take_briefly(void) { return take(0, false); }

@@ -61,8 +61,8 @@ void tri_work_share(tri_work_buffer *buffer);
 /* Takes one; waits for one while others still work, until the deadline (0: none), which ends the session. NULL: the
  * session is over. */
 tri_work_buffer *tri_work_take(uint64_t deadline);
-/* Takes one; waits for one until the deadline and no longer. NULL: there was none, or the session is over. */
-tri_work_buffer *tri_work_take_briefly(uint64_t deadline);
+/* Takes one; waits for one for a moment, without sleeping. NULL: there was none, or the session is over. */
+tri_work_buffer *tri_work_take_briefly(void);
 
 /* Whether a marker should look up: another waits for work, or the session is over. Relaxed hint. */
 bool tri_work_is_wanted(void);

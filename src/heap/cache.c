@@ -10,9 +10,9 @@ tri_cache tri_cache_none TRI_OWN_DATA = {.slots[0].bucket = UINT32_MAX}; /* no s
 _Thread_local tri_cache *tri_cache_self __attribute__((tls_model("initial-exec"))) = &tri_cache_none;
 
 enum {
-  ASSIST_STEP = 4 * 1024, /* claimed while a mark is on before the owner helps with it */
-  LIVE_STEP = 64 * 1024,  /* claimed bytes are added to the heap's live at refills, and at least this often */
-  COLLECTIONS_FIRST = 2,  /* before the program's handler is asked for memory */
+  ASSIST_STEP = 1024,    /* claimed while a mark is on before the owner helps with it: often and briefly */
+  LIVE_STEP = 64 * 1024, /* claimed bytes are added to the heap's live at refills, and at least this often */
+  COLLECTIONS_FIRST = 2, /* before the program's handler is asked for memory */
 };
 
 void tri_cache_init(tri_cache *cache) {

@@ -5,8 +5,9 @@
 #include "heap/counts.h"
 #include "heap/heap.h"
 
-/* Full unswept spans looked through before fresh memory is taken: bounds a refill (runtime/mcentral.go: spanBudget). */
-enum { SWEEP_BUDGET = 100 };
+/* Full unswept spans looked through before fresh memory is taken: bounds a refill (runtime/mcentral.go: spanBudget;
+ * Go's is 100, which may take 50 us). */
+enum { SWEEP_BUDGET = 32 };
 
 enum { WITH_FREE, FULL };
 
