@@ -73,7 +73,16 @@ static void on_info(int signal, siginfo_t *info, void *context) {
   end(&trip);
 }
 
-bool tri_action_is_running(void) { return innermost && (uintptr_t)__builtin_frame_address(0) < innermost; }
+/* Where the innermost trampoline lies on the alternate stack, the kernel says whether the thread is there. Stack
+ * pointers on different stacks say nothing of each other. */
+bool tri_action_is_running(void) {
+  uintptr_t frame = innermost;
+  stack_t stack;
+  if (!frame) return false;
+  bool known = sigaltstack(NULL, &stack) == 0 && !(stack.ss_flags & SS_DISABLE);
+  if (known && frame - (uintptr_t)stack.ss_sp < stack.ss_size && !(stack.ss_flags & SS_ONSTACK)) return false;
+  return (uintptr_t)__builtin_frame_address(0) < frame;
+}
 
 /* ---- remembering ---- */
 

@@ -284,10 +284,10 @@ static void jump_out(int signal_) {
   siglongjmp(way_out, 1);
 }
 
-static void run_bare_fork_after_jump(void *unused) {
-  (void)unused;
+static __attribute__((noinline)) void fork_after_jump(int flags) {
+  struct sigaction action = {.sa_handler = jump_out, .sa_flags = flags};
   kept = tree_new(DEPTH);
-  signal(SIGUSR1, jump_out);
+  CHILD_CHECK(sigaction(SIGUSR1, &action, NULL) == 0);
   if (sigsetjmp(way_out, 1) == 0) raise(SIGUSR1);
   pid_t child = _Fork();
   uint32_t before = collections();
@@ -297,9 +297,24 @@ static void run_bare_fork_after_jump(void *unused) {
   await_child(child);
 }
 
+static void run_bare_fork_after_jump(void *unused) {
+  (void)unused;
+  fork_after_jump(0);
+}
+
+/* The alternate stack lies above what the thread's own is used for later, as if the handler still ran. */
+static void run_bare_fork_after_jump_off_stack(void *unused) {
+  (void)unused;
+  char above[64 * 1024];
+  stack_t stack = {.ss_sp = above, .ss_size = sizeof above};
+  CHILD_CHECK(sigaltstack(&stack, NULL) == 0);
+  fork_after_jump(SA_ONSTACK);
+}
+
 static void test_bare_fork_after_a_handler(void **state) {
   (void)state;
   in_child(run_bare_fork_after_jump);
+  in_child(run_bare_fork_after_jump_off_stack);
 }
 
 /* ---- bare system calls ---- */
