@@ -173,7 +173,7 @@ TRI_INLINE uintptr_t *shade(tri_view view, tri_marker *marker, uintptr_t *top, u
     bool marked = atomic_load_explicit(&bits->mark, memory_order_relaxed) & bit, middle = offset % TRI_GRANULE;
     if (marked && !middle) return top;
     size_t size = slot_size_of(view, word);
-    bool start = (!middle) | ((size == TRI_ODD_SIZE) & (word % TRI_PAGE_SIZE % TRI_ODD_SIZE == 0));
+    bool start = (!middle) | ((size == TRI_ODD_SIZE) & tri_is_odd_start(word));
     if (tri_likely(start) && tri_likely(pointers_of(view, word))) {
       if (marked) return top;
       (void)atomic_fetch_or_explicit(&bits->mark, bit, memory_order_relaxed);

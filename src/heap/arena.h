@@ -110,6 +110,12 @@ TRI_INLINE uint64_t tri_bit_mask(uintptr_t start) {
   return 1ull << ((start + TRI_GRANULE / 2) >> TRI_GRANULE_SHIFT & 63);
 }
 
+/* In a page of 24 byte slots: whether one starts at address. What is left at its end is none. */
+TRI_INLINE bool tri_is_odd_start(uintptr_t address) {
+  uintptr_t offset = address % TRI_PAGE_SIZE;
+  return (offset % TRI_ODD_SIZE == 0) & (offset != TRI_PAGE_SIZE - TRI_PAGE_SIZE % TRI_ODD_SIZE);
+}
+
 /* The slot whose bit is that of the granule at address. */
 TRI_INLINE uintptr_t tri_slot_at_granule(uintptr_t address, size_t slot_size) {
   if (tri_likely(slot_size != TRI_ODD_SIZE)) return address;

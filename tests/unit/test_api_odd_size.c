@@ -200,6 +200,43 @@ static void test_alignment(void **state) {
     }
 }
 
+/* ---- the last bytes of a page, which are no slot ---- */
+
+enum { PAGE = 8192, LAST = PAGE - PAGE % sizeof(item) - sizeof(item) };
+
+static struct {
+  void *volatile end;    /* of the last item of a page; read before */
+  item *volatile behind; /* the first one of the next page, which alone knows */
+} roots;
+static uintptr_t child; /* this one; disguised */
+
+static __attribute__((noinline)) bool make_neighbours(void) {
+  item *last = NULL;
+  for (int i = 0; i < 100 * COUNT && !roots.behind; i++) {
+    item *made = item_new(7);
+    if ((uintptr_t)made % PAGE == LAST) last = made;
+    if (last && (uintptr_t)made == ((uintptr_t)last | (PAGE - 1)) + 1) roots.behind = made;
+  }
+  if (!roots.behind) return false;
+  roots.end = last + 1;
+  item *known = item_new(9);
+  roots.behind->next = (uintptr_t *)known;
+  child = ~(uintptr_t)known;
+  return true;
+}
+
+static void test_the_end_of_a_page(void **state) {
+  (void)state;
+  assert_true(make_neighbours());
+  collect();
+  assert_ptr_equal(tri_base_of((void *)~child), (void *)~child);
+  assert_true(((item *)~child)->number == 9 && ((item *)~child)->check == check_of(9));
+  assert_int_equal(((item *)roots.end - 1)->number, 7);
+  assert_ptr_equal(tri_base_of((item *)roots.end - 1), (item *)roots.end - 1);
+  assert_null(tri_base_of(roots.end));
+  roots.end = roots.behind = NULL;
+}
+
 static void test_room(void **state) {
   (void)state;
   tri_memstats before, after;
@@ -218,7 +255,7 @@ int main(void) {
       cmocka_unit_test(test_without_a_map), cmocka_unit_test(test_in_conservative_objects),
       cmocka_unit_test(test_freed_by_hand), cmocka_unit_test(test_without_pointers),
       cmocka_unit_test(test_growing),       cmocka_unit_test(test_alignment),
-      cmocka_unit_test(test_room),
+      cmocka_unit_test(test_room),          cmocka_unit_test(test_the_end_of_a_page),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
