@@ -16,8 +16,9 @@
  *   registers and stacks of all threads, alternate signal stacks included; data and bss of the executable and of every
  *   loaded library; thread-local variables; ranges named with tri_add_root; and objects reached from those.
  *   Pointers may point anywhere inside an object. A pointer just past the end of an object keeps that object when it
- *   lies in a root (a variable, a register); found only inside another heap object it keeps nothing. Nor need it keep
- *   an object of 17 to 24 bytes from tri_new: where another one starts there, it is taken for a pointer to that.
+ *   lies in a root (a variable, a register); found only inside another heap object it keeps nothing. Nor need it
+ *   keep, when it lies in static data, a single object of a described type (a stack in static data is to be named with
+ *   tri_add_root); nor, wherever it lies, an object of 17 to 24 bytes from tri_new.
  *
  * WHERE IT DOES NOT LOOK
  *   memory from malloc or mmap (name it with tri_add_root), memory from tri_alloc_noscan, fields a TRI_TYPE leaves out,
@@ -165,9 +166,9 @@ TRI_API void tri_free(void *ptr);
 
 /* clang-format off */
 
-/* A zeroed T, aligned as T has to be: to 16, but to 8 when it has 17 to 24 bytes. Precise when a TRI_TYPE for T is
- * known, conservative otherwise (char and double too: tri_alloc_noscan, or TRI_TYPE(double)). Gives T *, NULL when
- * memory is out. In C++ no constructor runs. */
+/* A zeroed T, aligned as T has to be, and to 16 where T has pointers and is not of 17 to 24 bytes. Precise when a
+ * TRI_TYPE for T is known, conservative otherwise (char and double too: tri_alloc_noscan, or TRI_TYPE(double)). Gives T
+ * *, NULL when memory is out. In C++ no constructor runs. */
 #define tri_new(T) (__extension__({                                                                                    \
   static tri_site tri_site_ = TRI_SITE_(T);                                                                            \
   (T *)tri_alloc_site_here_(&tri_site_);                                                                               \

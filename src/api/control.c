@@ -34,8 +34,8 @@ TRI_API const char *tri_err_name(tri_err err) {
 /* ---- starting ---- */
 
 static bool apply_numbers(tri_settings *settings, const tri_options *options) {
-  if (options->gc_threads < 0 || options->gc_threads > 64) {
-    tri_print("tricolor: tri_init: gc_threads %d is not between 0 and 64\n", options->gc_threads);
+  if (options->gc_threads < 0 || options->gc_threads > TRI_MOST_GC_THREADS) {
+    tri_print("tricolor: tri_init: gc_threads %d is not between 0 and %d\n", options->gc_threads, TRI_MOST_GC_THREADS);
     return false;
   }
   if (options->gc_percent) settings->gc_percent = options->gc_percent < 0 ? -1 : options->gc_percent;

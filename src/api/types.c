@@ -144,19 +144,16 @@ static void *from_bucket(uint32_t bucket) {
   return object ? object : tri_api_alloc_slow(bucket);
 }
 
-static void *alloc_in_class(uint32_t layout, uint32_t size_class, size_t size) {
-  bool final;
-  void *object = from_bucket(tri_layout_bucket(layout, size_class, size, &final));
-  if (object && tri_size_classes[size_class].size > TRI_BULK_ZERO_MAX)
-    tri_cache_clear_slot(object, tri_size_classes[size_class].size);
-  return object;
-}
-
 void *tri_alloc_layout(uint32_t layout, size_t size) {
   if (layout == TRI_LAYOUT_NOSCAN) return tri_alloc_noscan(size);
   if (layout == TRI_LAYOUT_CONSERVATIVE) return tri_alloc(size);
   if (size > TRI_SMALL_MAX) return TRI_KEEPING_ERRNO(tri_large_alloc(size, 1, layout, false, true));
-  return alloc_in_class(layout, tri_size_class_of(size), size);
+  bool final;
+  uint32_t size_class = tri_size_class_of(size);
+  void *object = from_bucket(tri_layout_bucket(layout, size_class, size, &final));
+  if (object && tri_size_classes[size_class].size > TRI_BULK_ZERO_MAX)
+    tri_cache_clear_slot(object, tri_size_classes[size_class].size);
+  return object;
 }
 
 static bool is_started(void) { return tri_cache_self != &tri_cache_none || tri_the_hooks.attach(); }
@@ -202,7 +199,7 @@ static void *site_first(tri_site *site) {
   if (site->size > TRI_BULK_ZERO_MAX || (layout == TRI_LAYOUT_NOSCAN && site->size < TRI_TINY_SIZE))
     return tri_alloc_layout(layout, site->size);
   bool final;
-  uint32_t bucket = tri_layout_bucket(layout, tri_size_class_of_type(site->size), site->size, &final);
+  uint32_t bucket = tri_layout_bucket(layout, tri_size_class_of_type(site->size, site->align), site->size, &final);
   if (final) site_keep_bucket(site, bucket);
   return from_bucket(bucket);
 }

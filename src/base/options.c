@@ -35,7 +35,7 @@ static const option_entry options[] = {
     {"GOGC", "", OPTION_PERCENT, SETTING(gc_percent), 100, 0, INT_MAX, "As TRICOLOR_GC_PERCENT, which wins."},
     {"TRICOLOR_GC_PERCENT", "", OPTION_PERCENT, SETTING(gc_percent), 100, 0, INT_MAX,
      "Growth of the heap over what is live that starts a collection, in percent; off: collect only when asked."},
-    {"TRICOLOR_GC_THREADS", "", OPTION_NUMBER, SETTING(gc_threads), 0, 0, 64,
+    {"TRICOLOR_GC_THREADS", "", OPTION_NUMBER, SETTING(gc_threads), 0, 0, TRI_MOST_GC_THREADS,
      "Threads that mark during a collection; 0: one per processor."},
     {"TRICOLOR_GEAR", "", OPTION_GEAR, SETTING(gear), TRI_GEAR_AUTO, 0, 0,
      "How collections run. page: beside the program, by watching which pages it writes (Linux 6.7). none: the program "

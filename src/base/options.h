@@ -21,9 +21,11 @@ typedef enum tri_fault {
 /* How collections run (gc/collection.c). */
 typedef enum tri_gear { TRI_GEAR_AUTO, TRI_GEAR_PAGE, TRI_GEAR_NONE } tri_gear;
 
+enum { TRI_MOST_GC_THREADS = 64 };
+
 typedef struct tri_settings {
   int64_t gc_percent;   /* -1: off */
-  int64_t gc_threads;   /* 0: one per processor */
+  int64_t gc_threads;   /* 0: one per processor, at most TRI_MOST_GC_THREADS, as always */
   int64_t gear;         /* tri_gear */
   int64_t young;        /* 0, 1 */
   int64_t heap_reserve; /* bytes; 0: as much as the limits allow */

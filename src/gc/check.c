@@ -102,14 +102,14 @@ static bool is_own_frame(uintptr_t place) { return place < check.own_high && pla
 
 static bool is_inside(uintptr_t place, uintptr_t low, uintptr_t high) { return place >= low && place < high; }
 
-/* Whether what is at the edge's place was read in this stop: registers and stacks always are. */
+/* Whether what is at the edge's place was read in this stop: of static data and stacks perhaps a part. */
 static bool was_read_last(tri_edge edge) {
   const tri_check_read *read = check.read_last;
   if (!read) return true;
   for (size_t i = 0; i < read->heap_count && tri_arena_has(edge.place); i++)
     if (is_inside(edge.place, read->heap[i].low, read->heap[i].high)) return true;
   if (tri_arena_has(edge.place)) return false;
-  if (edge.kind != TRI_ROOT_DATA) return true;
+  if (edge.kind != TRI_ROOT_DATA && edge.kind != TRI_ROOT_STACK) return true;
   for (size_t i = 0; i < read->data.count; i++)
     if (is_inside(edge.place, read->data.roots[i].low, read->data.roots[i].high)) return true;
   return false;
@@ -148,7 +148,7 @@ TRI_READS_ANYTHING static void follow_root(const tri_root *root) {
   for (; edge.place < root->high; edge.place += sizeof(uintptr_t)) {
     uintptr_t word = *(const uintptr_t *)edge.place;
     follow(word, edge);
-    if (tri_object_may_end_at(word)) follow(word - 1, edge);
+    if (tri_object_may_end_at(word, tri_root_is_data(root))) follow(word - 1, edge);
   }
 }
 

@@ -5,14 +5,14 @@
  *   begin    what was left is swept. A full collection clears all marks and arms everything: from now on what the
  *            program writes is dirty (gc/watch.h). A young one (gc/generation.h) goes on from the marks and from what
  *            was armed in the last stop of the one before. The world stops, registers, stacks and thread-local storage
- *            are looked at, the world goes on. Static data is read beside the program.
+ *            are looked at, the world goes on. Static data and deep stacks (gc/deep.h) are read beside the program.
  *   mark     markers scan what is grey and what is listed as dirty, beside the program. New objects are white.
  *   advance  A round. What is dirty is listed and armed again, beside the program. While that is too much to be scanned
  *            in a stop it is left to the next mark. Then the world stops; what has become dirty since is listed;
- *            registers, stacks, thread-local storage and dirty static data are roots. When all that is listed is
- *            expected to be scanned again within the budget, all processors do so, and if they are done in time,
- *            everything reachable is marked: the collection is finished. If not, what is grey and what is listed is
- *            left to the next mark. A young collection of little expected work begins with such a stop.
+ *            registers, stacks, thread-local storage and dirty static data are roots, deep stacks where dirty. When all
+ *            that is listed is expected to be scanned again within the budget, all processors do so, and if they are
+ *            done in time, everything reachable is marked: the collection is finished. If not, what is grey and what is
+ *            listed is left to the next mark. A young collection of little expected work begins with such a stop.
  *
  * Why nothing is lost. Let the world be stopped and an object O be reachable. Along the path from the roots to O take
  * the last object that is marked and scanned since it was last written, or the root: what it points to was seen when it
@@ -34,6 +34,7 @@
 
 #include "base/fmt.h"
 #include "gc/check.h"
+#include "gc/deep.h"
 #include "gc/estimate.h"
 #include "gc/fault.h"
 #include "gc/generation.h"
@@ -49,12 +50,14 @@ enum {
   SMALL_HEAP = 8 * 1024 * 1024,
   BESIDE_NS = 5 * 1000 * 1000, /* of scanning: rounds of more are made without a stop; */
   LITTLE_NS = 100 * 1000,      /* what is less is left to the stop */
+  MUCH_DATA = 128 * 1024,      /* bytes of static data and deep stacks that are dirty: too much for a stop */
+  HELD_ROUNDS = 2,             /* of reading more, when who allocates is held */
   ROUNDS_BESIDE = 16,          /* at most; those in stops are given more and more time, so that there is an end; */
   LOOKS_BESIDE = 64,           /* at most, those that list only what is new counted, too */
   SHORT_NS = 150 * 1000,       /* a whole mark that is expected to take less is made in a stop, */
   SHORT_YOUNG_NS = 200 * 1000, /* and a young collection begins with the last stop */
-  ASSIST_NS = 25 * 1000,       /* that a thread which allocates may be kept at marking, */
-  FULL_ASSIST_NS = 500 * 1000, /* when the heap is over its limit */
+  ASSIST_NS = 25 * 1000,       /* that a thread which allocates may be kept at marking, for each KiB that it claims, */
+  FULL_ASSIST_NS = 500 * 1000, /* and when the heap is over its limit */
 };
 
 static struct {
@@ -74,11 +77,20 @@ static struct {
   bool full_is_short, young_is_short; /* as far as is known */
   _Atomic(bool) is_short;             /* the next one; relaxed */
   uint32_t looks_beside;              /* in this collection */
+  size_t data_read;                   /* bytes of static data and deep stacks, the last time beside the program */
+  int held_rounds;                    /* since it was found not to get less */
   size_t listed_before;               /* bytes found dirty by the last round that armed them again; 0: none yet */
 } now TRI_OWN_DATA;
 
 bool tri_collection_is_marking(void) { return atomic_load_explicit(&tri_the_heap.marking, memory_order_relaxed); }
 bool tri_collection_is_short(void) { return atomic_load_explicit(&now.is_short, memory_order_relaxed); }
+static bool is_by_name(void) { return now.report.reason == TRI_CYCLE_FORCED || now.report.reason == TRI_CYCLE_MEMORY; }
+
+/* Where the program waits for it, all processors may be used. */
+static tri_helpers_call helpers_beside(void) {
+  return tri_mark_help_for(tri_pacing_live(), is_by_name() ? TRI_HELPERS_ALL : TRI_HELPERS_SHARE);
+}
+
 bool tri_collection_is_concurrent(void) { return now.can_watch; }
 const tri_cycle_report *tri_collection_report(void) { return &now.report; }
 
@@ -127,9 +139,10 @@ static uint64_t resume_world(void) {
   return duration;
 }
 
-static bool gather_threads(void) {
+static bool gather_threads(tri_roots_frames *frames) {
   tri_roots_clear();
-  return tri_roots_add_threads();
+  tri_deep_stop_begins();
+  return tri_roots_add_threads(frames);
 }
 
 /* ---- the end of a mark; the world is stopped ---- */
@@ -139,8 +152,7 @@ static void flip(void) {
   TRI_ASSERT(tri_sweep_is_done());
   atomic_store_explicit(&tri_the_heap.marking, false, memory_order_relaxed);
   atomic_fetch_add_explicit(&tri_the_heap.epoch, 1, memory_order_release);
-  bool sweeps = now.report.reason == TRI_CYCLE_FORCED || now.report.reason == TRI_CYCLE_MEMORY;
-  if (sweeps) each_cache(tri_cache_sweep);
+  if (is_by_name()) each_cache(tri_cache_sweep);
   each_cache(tri_cache_stop_end);
   atomic_store_explicit(&tri_the_heap.live, (ptrdiff_t)now.report.marked, memory_order_relaxed);
 }
@@ -154,6 +166,7 @@ static void take_figures(tri_root_list roots) {
   tri_mark_result result = tri_mark_figures();
   tri_cycle_report *report = &now.report;
   report->marking_cpu = result.cpu_ns;
+  report->idle_cpu = result.idle_cpu_ns;
   report->assist = result.assist_ns;
   report->assist_cpu = result.assist_cpu_ns;
   report->newly_marked = result.marked_bytes;
@@ -181,7 +194,7 @@ static void check_round(tri_root_list roots) {
   for (size_t i = 0; i < roots.count; i++) now.copied[i] = roots.roots[i];
   read.data.roots = now.copied;
   tri_roots_clear();
-  if (tri_roots_add_all_data() && tri_roots_add_threads()) tri_check_run(tri_roots_list(), &read);
+  if (tri_roots_add_all_data() && tri_roots_add_threads(tri_roots_add_frames)) tri_check_run(tri_roots_list(), &read);
 }
 
 static void remember_for_check(void) {
@@ -197,9 +210,14 @@ static bool next_is_young(void) {
   return now.has_young && now.can_watch && tri_generations_next_is_young(&now.generations, tri_pacing_goal());
 }
 
+/* What it would have taken in a stop, where nobody assists. */
+static uint64_t time_to_mark(const tri_cycle_report *report) {
+  return (report->marking_cpu + report->idle_cpu + report->assist_cpu) / (uint64_t)report->markers;
+}
+
 /* Whether the next young one is likely to be done in one stop. */
 static bool was_short(const tri_cycle_report *report) {
-  return report->marking_cpu / (uint64_t)report->markers + tri_estimate_look() < SHORT_YOUNG_NS;
+  return time_to_mark(report) + tri_estimate_look() < SHORT_YOUNG_NS;
 }
 
 static void learn_from_young(const tri_cycle_report *report) {
@@ -209,7 +227,7 @@ static void learn_from_young(const tri_cycle_report *report) {
 
 static void learn_from_full(const tri_cycle_report *report) {
   tri_generations_end_full(&now.generations, report->marked, report->concurrent);
-  now.full_is_short = report->marking_cpu / (uint64_t)report->markers < SHORT_NS;
+  now.full_is_short = time_to_mark(report) < SHORT_NS;
 }
 
 /* A mark that was made in one stop tells nothing of what the program allocates beside one. */
@@ -249,6 +267,7 @@ static tri_collection_status finish(void) {
     learn_from_full(report);
   tell_pacing(report, end);
   look_ahead();
+  tri_sweep_share_out();
   report->next_goal = tri_pacing_goal();
   report->heap_in_use = tri_page_heap_read().used_bytes;
   report->cpu_fraction = tri_spent_fraction(report->since_start);
@@ -277,9 +296,9 @@ static void clear_marks(void) {
   tri_watch_forget_marks();
 }
 
-static bool mark_stopped(tri_mark_help help, uint64_t deadline) {
-  if (help == TRI_MARK_WITH_HELP) tri_stop_stand_aside();
-  return tri_mark_run(now.turn, help, deadline);
+static bool mark_stopped(tri_helpers_call call, uint64_t deadline) {
+  if (call != TRI_HELPERS_NONE) tri_stop_stand_aside();
+  return tri_mark_run(now.turn, call, deadline);
 }
 
 static tri_collection_status stop_and_mark(void) {
@@ -289,7 +308,7 @@ static tri_collection_status stop_and_mark(void) {
     return give_up();
   }
   uint64_t stopped = tri_os_now(), cpu_stopped = tri_os_thread_cpu();
-  bool complete = gather_threads() && tri_roots_add_all_data();
+  bool complete = gather_threads(tri_roots_add_frames) && tri_roots_add_all_data();
   each_cache(tri_cache_sweep);
   if (complete) {
     each_cache(tri_cache_stop_begin);
@@ -297,7 +316,7 @@ static tri_collection_status stop_and_mark(void) {
     tri_root_list roots = tri_roots_list();
     report->heap_before = tri_pacing_live();
     tri_mark_set_jobs((tri_mark_jobs){.roots = roots.roots, .root_count = roots.count});
-    (void)mark_stopped(tri_mark_help_for(now.generations.full_left + roots.data_bytes), 0);
+    (void)mark_stopped(tri_mark_help_for(now.generations.full_left + roots.data_bytes, TRI_HELPERS_ALL), 0);
     tri_fault_mark_ends();
     check_stopped(roots);
     take_figures(roots);
@@ -338,7 +357,8 @@ static bool take_first_roots(bool arms) {
   if (arms) tri_stop_stand_aside();
   bool taken = !arms || tri_watch_arm_heap();
   if (taken) start_marking();
-  taken = taken && gather_threads() && shade_roots(tri_roots_list());
+  tri_roots_frames *frames = now.report.young ? tri_deep_add_young : tri_deep_add_full;
+  taken = taken && gather_threads(frames) && shade_roots(tri_roots_list());
   now.report.stopping = resume_world();
   return taken;
 }
@@ -350,25 +370,50 @@ static bool sweep_caches(void) {
   return true;
 }
 
-/* What the roots gathered point to is marked beside the program. */
+/* What the roots gathered point to is marked beside the program, which may help: else, by the end of much data, it
+ * would be at its limit. */
 static bool shade_data(bool complete) {
   tri_root_list roots = tri_roots_list();
-  return complete && tri_mark_shade(roots.roots, roots.count);
+  if (complete) tri_mark_read(now.turn, helpers_beside(), roots.roots, roots.count);
+  return complete;
 }
 
-static bool read_data(void) {
+static bool read_first(void) {
+  size_t bytes;
   tri_roots_clear();
-  return shade_data(tri_roots_add_all_data());
+  return shade_data(tri_roots_add_all_data()) && tri_deep_read(now.turn, helpers_beside(), &bytes);
 }
 
-/* Reads dirty static data, so that little of it is left for the stop. */
-static bool preclean_data(void) {
+static size_t gathered_bytes(void) {
+  tri_root_list roots = tri_roots_list();
+  size_t bytes = 0;
+  for (size_t i = 0; i < roots.count; i++) bytes += roots.roots[i].high - roots.roots[i].low;
+  return bytes;
+}
+
+/* Where the program writes static data all over in the time that reading it takes, it has to stand still, or a stop
+ * would take as long. Threads that do not allocate cannot be made to. */
+static void hold_while_much(size_t bytes) {
+  bool less = bytes < now.data_read / 4 * 3;
+  if (now.held_rounds || (bytes > MUCH_DATA && now.data_read && !less)) now.held_rounds++;
+  now.data_read = bytes;
+  tri_pacing_hold(now.held_rounds && now.held_rounds <= HELD_ROUNDS && bytes > MUCH_DATA);
+}
+
+static bool is_data_worth_a_round(void) { return now.data_read > MUCH_DATA && now.held_rounds <= HELD_ROUNDS; }
+
+/* Reads what is dirty of deep stacks and of static data, so that little of it is left for the stop. */
+static bool preclean(void) {
+  size_t stacks;
+  if (!tri_deep_read(now.turn, helpers_beside(), &stacks)) return false;
   tri_roots_clear();
-  return shade_data(tri_watch_look_at_data(true));
+  bool complete = tri_watch_look_at_data(true);
+  if (tri_watch_rearms()) hold_while_much(stacks + gathered_bytes());
+  return shade_data(complete);
 }
 
 static tri_collection_status mark_is_on(void) {
-  now.report.stopping_cpu = tri_os_thread_cpu() - now.cpu_start - tri_mark_figures().cpu_ns;
+  now.report.stopping_cpu = tri_os_thread_cpu() - now.cpu_start - tri_mark_figures().director_cpu_ns;
   now.start = tri_os_now();
   return TRI_COLLECTION_MARKING;
 }
@@ -378,15 +423,16 @@ static tri_collection_status begin_full(void) {
   if (begun) clear_marks();
   begun = begun && tri_watch_arm_data() && (in_stop || tri_watch_arm_heap()) && take_first_roots(in_stop);
   tri_sweep_resume();
-  return begun && read_data() ? mark_is_on() : give_up();
+  return begun && read_first() ? mark_is_on() : give_up();
 }
 
 uint32_t tri_collection_turn(void) { return now.turn; }
 
-void tri_collection_mark(uint32_t turn, bool alone) {
+void tri_collection_mark(uint32_t turn, bool by_name) {
   size_t before = tri_mark_figures().rescanned;
   uint64_t start = tri_os_now();
-  if (!tri_mark_run(turn, alone ? TRI_MARK_ALONE : TRI_MARK_WITH_HELP, 0)) return;
+  tri_helpers_call call = by_name ? TRI_HELPERS_ALL : helpers_beside();
+  if (!tri_mark_run(turn, call, 0)) return;
   tri_estimate_note_scan(tri_mark_figures().rescanned - before, tri_os_now() - start);
 }
 
@@ -396,10 +442,10 @@ static bool mark_to_the_end(tri_root_list roots, uint64_t deadline) {
   jobs.dirty = tri_watch_dirty(&jobs.dirty_count);
   each_cache(tri_cache_stop_begin);
   tri_mark_set_jobs(jobs);
-  tri_mark_help help = tri_estimate_is_worth_help(tri_watch_dirty_bytes()) ? TRI_MARK_WITH_HELP : TRI_MARK_ALONE;
+  tri_helpers_call call = tri_estimate_is_worth_help(tri_watch_dirty_bytes()) ? TRI_HELPERS_ALL : TRI_HELPERS_NONE;
   uint64_t cpu = tri_os_thread_cpu();
   tri_mark_result before = tri_mark_figures();
-  bool done = mark_stopped(help, deadline);
+  bool done = mark_stopped(call, deadline);
   tri_mark_result after = tri_mark_figures();
   tri_estimate_note_scan(after.rescanned - before.rescanned, after.cpu_ns - before.cpu_ns);
   now.cpu_start += tri_os_thread_cpu() - cpu;
@@ -448,7 +494,7 @@ static round_result look(bool arms) {
   tri_estimate_note_look(end - start);
   tri_estimate_note_dirty(found, end, arms);
   count_round(found);
-  bool good = gather_threads() && tri_watch_look_at_data(false) && tri_watch_end_look();
+  bool good = gather_threads(tri_deep_add_dirty) && tri_watch_look_at_data(false) && tri_watch_end_look();
   if (!good) return (round_result){false, false};
   tri_root_list roots = tri_roots_list();
   uint64_t budget = tri_estimate_budget(now.report.rounds), deadline = tri_os_now() + budget + tri_estimate_roots();
@@ -500,7 +546,7 @@ static bool look_beside(bool all) {
     press(found);
     count_round(found);
   }
-  return preclean_data();
+  return preclean();
 }
 
 /* Whether to make a round without a stop, which takes longer; the first tells how much there is. */
@@ -513,7 +559,7 @@ static tri_collection_status advance(void) {
   tri_watch_keep_last(0);
   bool is_patient = now.report.rounds < ROUNDS_BESIDE && now.looks_beside++ < LOOKS_BESIDE;
   if (!look_beside(is_patient && is_much())) return give_up();
-  if (is_patient && tri_estimate_scan(tri_watch_dirty_bytes()) > LITTLE_NS) {
+  if (is_patient && (is_data_worth_a_round() || tri_estimate_scan(tri_watch_dirty_bytes()) > LITTLE_NS)) {
     list_dirty();
     return TRI_COLLECTION_MARKING;
   }
@@ -549,10 +595,13 @@ static tri_collection_status begin(tri_cycle_reason reason) {
   now.report = (tri_cycle_report){.reason = reason};
   now.listed_before = 0;
   now.looks_beside = 0;
+  now.data_read = 0;
+  now.held_rounds = 0;
   tri_estimate_begin();
   now.start = now.begin = tri_os_now();
   now.cpu_start = tri_os_thread_cpu();
   if (now.forked && now.can_watch) now.can_watch = tri_watch_after_fork();
+  if (now.forked) tri_deep_forget();
   now.forked = false;
   tri_sweep_finish();
   bool young = reason == TRI_CYCLE_GROWTH && next_is_young();
@@ -594,6 +643,7 @@ bool tri_collection_init(const tri_settings *settings) {
   atomic_signal_fence(memory_order_release); /* a handler may fork: the child looks whether there is what it renews */
   now.processors = processors;
   now.can_watch = settings->gear != TRI_GEAR_NONE && tri_watch_init();
+  if (now.can_watch) tri_deep_init();
   now.has_young = settings->young;
   if (!now.can_watch && settings->gear == TRI_GEAR_PAGE)
     tri_fatal("TRICOLOR_GEAR=page: the system does not tell which pages were written (userfaultfd, PAGEMAP_SCAN)");
@@ -601,8 +651,9 @@ bool tri_collection_init(const tri_settings *settings) {
     tri_print("tricolor: collections stop the program for the whole mark: the system does not tell which pages were "
               "written (userfaultfd, PAGEMAP_SCAN)\n");
   tri_the_fault = (tri_fault)settings->inject;
-  int markers = settings->gc_threads ? (int)settings->gc_threads : now.processors;
-  return tri_mark_init(markers) && (!now.check || tri_check_init());
+  int processors_used = now.processors < TRI_MOST_GC_THREADS ? now.processors : TRI_MOST_GC_THREADS;
+  return tri_mark_init(settings->gc_threads ? (int)settings->gc_threads : processors_used) &&
+         (!now.check || tri_check_init());
 }
 
 void tri_collection_after_fork_child(bool torn) {

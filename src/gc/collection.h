@@ -30,8 +30,8 @@ tri_collection_status tri_collection_advance(void);
 uint32_t tri_collection_turn(void);
 
 /* Marks beside the program, until there is nothing left to mark or somebody else has taken over, for the turn is no
- * longer his. No lock held. alone: without helpers. */
-void tri_collection_mark(uint32_t turn, bool alone);
+ * longer his. No lock held. by_name: the program waits for it, so that all processors may be used. */
+void tri_collection_mark(uint32_t turn, bool by_name);
 
 /* Whether a concurrent mark is under way. Any thread; exact under the cycle lock, and for threads that defer stops. */
 bool tri_collection_is_marking(void);

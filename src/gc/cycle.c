@@ -40,17 +40,19 @@ static struct {
   _Atomic(uint32_t) entering;    /* threads that may hold the loader's lock for a collection, or wait for it */
   _Atomic(uint32_t) visiting;    /* those of them that are known to hold it. Relaxed: it is only waited for */
   _Atomic(const char *) why_off; /* no collections, and why; NULL: there are. Relaxed: set while there is one thread */
-  _Atomic(uint32_t) ended;       /* the last that ended, by its number (begun); acquire pairs with release at its end */
-  _Atomic(uint32_t) full_ended;  /* the last full one, or given up; as ended */
-  _Atomic(uint32_t) wanted;      /* futex word: collections asked of the collector's thread. Release, acquire */
-  _Atomic(bool) is_wanted;       /* and it has not begun; relaxed: it only spares asking again */
-  _Atomic(uint32_t) progress;    /* futex word: steps made. Release, acquire */
-  _Atomic(bool) started;         /* the collector's thread */
-  _Atomic(uint32_t) marks;       /* the turn of who marks beside the program; 0: nobody. Relaxed */
+  /* futex word: the last that ended, by its number (begun); acquire pairs with release at its end */
+  _Atomic(uint32_t) ended;
+  _Atomic(uint32_t) helping;    /* threads that wait because the heap is over its limit. Relaxed */
+  _Atomic(uint32_t) full_ended; /* the last full one, or given up; as ended */
+  _Atomic(uint32_t) wanted;     /* futex word: collections asked of the collector's thread. Release, acquire */
+  _Atomic(bool) is_wanted;      /* and it has not begun; relaxed: it only spares asking again */
+  _Atomic(uint32_t) progress;   /* futex word: steps made. Release, acquire */
+  _Atomic(bool) started;        /* the collector's thread */
+  _Atomic(uint32_t) marks;      /* the turn of who marks beside the program; 0: nobody. Relaxed */
   void (*observer)(const tri_cycle_report *);
   _Atomic(uint32_t) since_collection; /* gcevery's count */
   _Atomic(uint64_t) begun, over;      /* collections; written under the lock, acquire pairs with release: see counts */
-  _Atomic(uint64_t) ended_at;         /* when the last one did; 0: none has. Relaxed */
+  _Atomic(uint64_t) full_ended_at;    /* when that was; 0: none has. Relaxed */
   uint64_t period;                    /* after that, when there is another one */
 } cycle TRI_OWN_DATA = {.lock = TRI_LOCK_INIT(TRI_RANK_CYCLE)};
 
@@ -183,6 +185,7 @@ void tri_cycle_after_fork_child(const char *why_not) {
   atomic_store_explicit(&cycle.started, false, memory_order_relaxed);
   atomic_store_explicit(&cycle.is_wanted, false, memory_order_relaxed);
   atomic_store_explicit(&cycle.marks, 0, memory_order_relaxed);
+  atomic_store_explicit(&cycle.helping, 0, memory_order_relaxed);
   tri_collection_after_fork_child(why_not != NULL);
   note_over();
   tri_lock_after_fork_child(&cycle.lock, own.paused);
@@ -238,9 +241,11 @@ static void count_end(const tri_visit *visit) {
   bool failed = visit->status == TRI_COLLECTION_FAILED;
   if (!failed && visit->status != TRI_COLLECTION_DONE) return;
   uint32_t number = (uint32_t)atomic_load_explicit(&cycle.begun, memory_order_relaxed);
-  if (failed || !visit->report.young) atomic_store_explicit(&cycle.full_ended, number, memory_order_release);
   atomic_store_explicit(&cycle.ended, number, memory_order_release);
-  atomic_store_explicit(&cycle.ended_at, tri_os_now(), memory_order_relaxed);
+  tri_os_wake(&cycle.ended, INT32_MAX);
+  if (!failed && visit->report.young) return;
+  atomic_store_explicit(&cycle.full_ended, number, memory_order_release);
+  atomic_store_explicit(&cycle.full_ended_at, tri_os_now(), memory_order_relaxed);
 }
 
 /* Who comes while another marks lets him: if they took the turn from each other, neither would get on. A fork has taken
@@ -347,8 +352,8 @@ static void mark_beside(const tri_visit *visit) {
     tri_thread_busy_begin();
     tri_cache_defer(&self->cache);
   }
-  bool alone = visit->reason == TRI_CYCLE_GROWTH || visit->reason == TRI_CYCLE_PERIOD;
-  tri_collection_mark(visit->turn, alone);
+  bool by_name = visit->reason != TRI_CYCLE_GROWTH && visit->reason != TRI_CYCLE_PERIOD;
+  tri_collection_mark(visit->turn, by_name);
   end_marking(visit->turn);
   if (!self) return;
   tri_cache_undefer(&self->cache);
@@ -441,13 +446,13 @@ static void drive(tri_visit *visit) {
 /* One is made now and then though nothing asks for it: what a program lets go and never allocates again is still given
  * back (runtime/proc.go: forcegchelper). Not while the percentage is off. */
 static bool is_due(void) {
-  uint64_t ended_at = atomic_load_explicit(&cycle.ended_at, memory_order_relaxed);
+  uint64_t ended_at = atomic_load_explicit(&cycle.full_ended_at, memory_order_relaxed);
   return !tri_cycle_is_off() && tri_pacing_is_due(cycle.period, ended_at, tri_os_now());
 }
 
 /* It is looked again then: the percentage may have been changed. */
 static uint64_t until_due(void) {
-  uint64_t ended_at = atomic_load_explicit(&cycle.ended_at, memory_order_relaxed), now = tri_os_now();
+  uint64_t ended_at = atomic_load_explicit(&cycle.full_ended_at, memory_order_relaxed), now = tri_os_now();
   uint64_t due = ended_at + cycle.period + 1;
   return ended_at && now < due ? due - now : cycle.period;
 }
@@ -519,8 +524,15 @@ bool tri_cycle_run(tri_cycle_reason reason) { return run(reason, false); }
 
 /* ---- hooks for the heap ---- */
 
+/* Without a collector's thread a mark may be in nobody's hands: it was begun by a thread that allocates, and a fork has
+ * ended its session. The next one to come takes it up. */
+static bool is_mark_seen_to(void) {
+  return atomic_load_explicit(&cycle.started, memory_order_relaxed) || tri_thread_busy ||
+         atomic_load_explicit(&cycle.marks, memory_order_relaxed) != 0;
+}
+
 static bool is_left_to_collector(void) {
-  if (tri_collection_is_marking()) return true; /* it sees to that already */
+  if (tri_collection_is_marking()) return is_mark_seen_to();
   return tri_collection_is_concurrent() && !tri_collection_is_short() && !tri_cycle_is_off() && !tri_thread_busy &&
          ask_collector();
 }
@@ -533,15 +545,35 @@ static bool collector_is_held_up(void) {
          atomic_load_explicit(&cycle.visiting, memory_order_relaxed);
 }
 
-/* The heap has outgrown its goal by so much that who allocates waits for the collection: as long as it gets on, and not
- * for ever. */
-static void wait_for_collector(tri_thread *self) {
+static bool is_collector_at_work(void) {
+  return tri_collection_is_marking() || atomic_load_explicit(&cycle.is_wanted, memory_order_relaxed);
+}
+
+static void wait_and_help(tri_thread *self) {
   for (int i = 0; i < WAITS && tri_pacing_is_over_limit(); i++) {
     uint32_t seen = atomic_load_explicit(&cycle.progress, memory_order_acquire);
-    if (!tri_collection_is_marking() && !atomic_load_explicit(&cycle.is_wanted, memory_order_relaxed)) return;
-    if (i && collector_is_held_up()) return;
+    if (!is_collector_at_work() || (i && collector_is_held_up())) return;
     wait_for_step(self, seen);
   }
+}
+
+static void wait_for_end(tri_thread *self) {
+  uint32_t seen = atomic_load_explicit(&cycle.ended, memory_order_acquire);
+  if (!tri_pacing_is_over_limit() || !is_collector_at_work() || collector_is_held_up()) return;
+  bool region = tri_thread_blocking_enter(self);
+  tri_os_wait(&cycle.ended, seen, WAITS * (uint64_t)WAIT_NS);
+  if (region) tri_thread_blocking_exit(self);
+}
+
+/* The heap has outgrown its goal by so much that who allocates waits for the collection: as long as it gets on, and not
+ * for ever. As many help as there are processors. A thousand that looked for work would take the processors from who
+ * has it: such a mark took half a minute. */
+static void wait_for_collector(tri_thread *self) {
+  if (atomic_fetch_add_explicit(&cycle.helping, 1, memory_order_relaxed) < (uint32_t)tri_os_processors())
+    wait_and_help(self);
+  else
+    wait_for_end(self);
+  atomic_fetch_sub_explicit(&cycle.helping, 1, memory_order_relaxed);
 }
 
 static void assist(size_t claimed) {
@@ -566,7 +598,7 @@ static void collect_for_growth(void) {
   if (!tri_heap_wants_collection()) return;
   if (!is_left_to_collector())
     (void)run(TRI_CYCLE_GROWTH, true);
-  else if (tri_unlikely(tri_pacing_is_over_limit()) && tri_thread_known())
+  else if (tri_unlikely(tri_pacing_is_over_limit()) && tri_thread_known() && !tri_thread_busy)
     wait_for_collector(tri_thread_known());
 }
 

@@ -55,6 +55,7 @@
 #include "gc/start.h"
 #include "gc/sweep.h"
 #include "gc/thread.h"
+#include "gc/work.h"
 #include "heap/mend.h"
 
 /* How this thread has prepared the fork that it is in. */
@@ -160,6 +161,7 @@ static void go_on_as_child(void) {
   tri_start_after_fork_child();
   if (!torn) return;
   tri_roots_after_fork_child();
+  tri_work_mend();
   if (prepared || !tri_thread_defers_stops()) tri_heap_mend();
 }
 

@@ -3,8 +3,9 @@
 
 static const uint32_t most_backoff = 15;
 
+/* The first one tells nothing: the heap was empty. */
 static size_t growth_to(const tri_generations *generations, size_t left) {
-  return left > generations->left ? left - generations->left : 0;
+  return generations->left && left > generations->left ? left - generations->left : 0;
 }
 
 /* What a young one would have left is not known: where a full one leaves no more than before, perhaps half as much more

@@ -24,7 +24,7 @@ void tri_history_add(tri_cycle_history *history, tri_cycle_report *report) {
   history->young += report->young;
   history->rounds += report->rounds;
   history->abandoned += report->abandoned;
-  history->mark_cpu += report->marking_cpu;
+  history->mark_cpu += report->marking_cpu + report->idle_cpu;
   history->assist += report->assist;
   if (report->marked > history->largest_marked) history->largest_marked = report->marked;
   history->cpu_fraction = report->cpu_fraction;

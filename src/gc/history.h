@@ -20,8 +20,8 @@ typedef struct tri_cycle_report {
   uint64_t since_start; /* its end, since the heap was started */
   uint64_t stopping;    /* sweeping what was left, and stopping the threads; concurrent: the first stop */
   uint64_t marking;
-  uint64_t finishing; /* concurrent: the last stop */
-  uint64_t stopping_cpu, marking_cpu, finishing_cpu;
+  uint64_t finishing;                                          /* concurrent: the last stop */
+  uint64_t stopping_cpu, marking_cpu, idle_cpu, finishing_cpu; /* idle: of helpers on processors that were */
   uint64_t assist, assist_cpu;            /* time that threads of the program spent marking; of it on a processor */
   uint64_t stop_total, stop_longest;      /* of this collection */
   uint32_t stops, rounds, abandoned;      /* rounds: looks at what is dirty, beside the program or in a stop */

@@ -6,6 +6,7 @@
 #ifndef TRI_MARK_H
 #define TRI_MARK_H
 
+#include "gc/helpers.h"
 #include "gc/roots.h"
 
 /* How many markers a mark may use, the calling thread included. False when memory is out. */
@@ -23,7 +24,7 @@ uint32_t tri_mark_take_turn(void);
 void tri_mark_begin(void);
 
 /* What the next sessions have to go through besides what is grey: roots, and dirty ranges of the heap, which are
- * scanned again. The lists stay as they are until tri_mark_remains_of_dirty says what was not come to. */
+ * scanned again. The lists stay as they are until tri_mark_dirty_left says what was not come to. */
 typedef struct tri_mark_jobs {
   const tri_root *roots;
   size_t root_count;
@@ -32,19 +33,21 @@ typedef struct tri_mark_jobs {
 } tri_mark_jobs;
 void tri_mark_set_jobs(tri_mark_jobs jobs);
 
-typedef enum tri_mark_help { TRI_MARK_ALONE, TRI_MARK_WITH_HELP } tri_mark_help;
-
 /* How many markers there are with the helpers that were started. */
 int tri_mark_markers(void);
 
-/* Whether a mark of so many bytes is worth waking others for. */
-tri_mark_help tri_mark_help_for(size_t bytes);
+/* Whom to call for a mark of so many bytes: nobody when it is not worth waking others for, else as many as may be. */
+tri_helpers_call tri_mark_help_for(size_t bytes, tri_helpers_call most);
 
 /* Marks until nothing is left: true. Or until the deadline (0: none) or the turn is lost: false. */
-bool tri_mark_run(uint32_t turn, tri_mark_help help, uint64_t deadline);
+bool tri_mark_run(uint32_t turn, tri_helpers_call call, uint64_t deadline);
 
 /* Whether there is something left to mark, as far as is known. No session is on. */
 bool tri_mark_is_left(void);
+
+/* Marks what these roots point to, and makes it grey, in a session of its own: others may help, with roots or with what
+ * is grey. The caller has the turn, and keeps it. */
+void tri_mark_read(uint32_t turn, tri_helpers_call call, const tri_root *roots, size_t count);
 
 /* The caller alone marks what these roots point to, and makes it grey. No session is on. False when memory is out. */
 bool tri_mark_shade(const tri_root *roots, size_t count);
@@ -56,12 +59,14 @@ size_t tri_mark_dirty_left(void);
 void tri_mark_drop(void);
 
 typedef struct tri_mark_result {
-  size_t marked_bytes;    /* in slots */
-  size_t rescanned;       /* bytes of dirty ranges */
-  uint64_t cpu_ns;        /* of all markers but assists */
-  uint64_t assist_ns;     /* as it passed for those who assisted, */
-  uint64_t assist_cpu_ns; /* and what they had of the processors */
-  int markers;            /* that took part */
+  size_t marked_bytes;      /* in slots */
+  size_t rescanned;         /* bytes of dirty ranges */
+  uint64_t cpu_ns;          /* of all markers but assists and helpers on idle processors, */
+  uint64_t director_cpu_ns; /* of these, of who has the turn, */
+  uint64_t idle_cpu_ns;     /* and of those */
+  uint64_t assist_ns;       /* as it passed for those who assisted, */
+  uint64_t assist_cpu_ns;   /* and what they had of the processors */
+  int markers;              /* that took part */
 } tri_mark_result;
 tri_mark_result tri_mark_figures(void);
 

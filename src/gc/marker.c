@@ -4,12 +4,13 @@
  * A marker takes an object from its buffer, asks for its memory ahead of time and lets it ripen in a ring of RING
  * objects, so that several cache misses are under way at once (Cher, Hosking and Vitek, "Software prefetching for
  * mark-sweep garbage collection", 2004; docs/design/collector.md has our figures). A pointer to a slot's start, the
- * usual case, is recognised by its allocation bit alone: only slot starts have bits. Markers share words of mark bits,
+ * usual case, is recognised by its allocation bit alone: only slot starts have bits, and only one to the middle of a
+ * granule needs a second look. Markers share words of mark bits,
  * so these are set by atomic OR. Two markers may both find an object white and both scan it, as in Go
  * (runtime/mgcmark.go: greyobject); it is then counted twice.
  *
  * Objects of up to 64 words are scanned by what tri_page_info says of their page, all others the general way, large
- * ones in pieces of 32 KiB, each piece making the next one available to other markers.
+ * ones in pieces of 8 KiB, each piece making the next one available to other markers.
  *
  * THE PROGRAM MAY RUN MEANWHILE. Words are then read while they are written: whole, for they are aligned, and whatever
  * a marker reads, what the program writes after it makes the page dirty (gc/watch.h). What is marked stays as it is
@@ -27,20 +28,21 @@
 #define TRI_READS_ANYTHING __attribute__((no_sanitize("address", "thread")))
 
 enum {
-  NEAR = 64,         /* bytes: the same cache line */
-  PIECE = 32 * 1024, /* of a large object */
-  ROOM = 64,         /* entries: what scanning an object by its page's info may push */
-  BATCH = 256,       /* words held back while their mark bits are fetched; at least two objects' */
-  SHARE_EVERY = 64,  /* turns of the ring between looks at whether others wait; a power of two */
-  TELL_EVERY = 512,  /* turns between reports of what is done; a multiple of that */
+  NEAR = 64,        /* bytes: the same cache line */
+  PIECE = 8 * 1024, /* of a large object */
+  ROOM = 64,        /* entries: what scanning an object by its page's info may push */
+  BATCH = 256,      /* words held back while their mark bits are fetched; at least two objects' */
+  SHARE_EVERY = 64, /* turns of the ring between looks at whether others wait; a power of two */
+  TELL_EVERY = 512, /* turns between reports of what is done; a multiple of that */
 };
 
 /* An entry of a work buffer is the start of a marked object that its page's info describes; or, with this bit, another
  * object, or the rest of a large one. User addresses end below 2^47. */
 #define ENTRY_OTHER (UINT64_C(1) << 63)
 
-static _Atomic(size_t) done TRI_OWN_DATA;     /* relaxed: a figure */
-static _Atomic(bool) overflowed TRI_OWN_DATA; /* the grey bitmap has bits; relaxed */
+static _Atomic(size_t) done TRI_OWN_DATA; /* relaxed: a figure */
+static _Atomic(bool)
+    overflowed TRI_OWN_DATA; /* the grey bitmap has bits. Release, after a bit; acquire before they are looked for */
 
 /* ---- grey ---- */
 
@@ -49,7 +51,7 @@ static void put_grey(uintptr_t start) {
   size_t granule = tri_granule_of(start);
   atomic_fetch_or_explicit(&tri_the_arena.grey[granule / 64], 1ull << (granule % 64), memory_order_relaxed);
   atomic_store_explicit(&tri_the_arena.grey_used, true, memory_order_relaxed);
-  atomic_store_explicit(&overflowed, true, memory_order_relaxed);
+  atomic_store_explicit(&overflowed, true, memory_order_release);
 }
 
 static void buffer_close(tri_marker *marker) { marker->buffer->count = (size_t)(marker->top - marker->floor); }
@@ -82,6 +84,23 @@ static TRI_NOINLINE bool use_spare(tri_marker *marker) {
   buffer_open(marker, marker->spare);
   marker->spare = empty;
   return true;
+}
+
+/* Gives half of what is at hand to markers that wait: the older half, whose objects have more below them. */
+static void share_half(tri_marker *marker) {
+  if (marker->spare && marker->spare->count) {
+    tri_work_share(marker->spare);
+    marker->spare = NULL;
+    return;
+  }
+  size_t held = (size_t)(marker->top - marker->floor), given = held / 2;
+  tri_work_buffer *half = given ? tri_work_new() : NULL;
+  if (!half) return;
+  for (size_t i = 0; i < given; i++) half->entries[i] = marker->floor[i];
+  half->count = given;
+  for (size_t i = given; i < held; i++) marker->floor[i - given] = marker->floor[i];
+  marker->top -= given;
+  tri_work_share(half);
 }
 
 /* ---- marking one object ---- */
@@ -203,10 +222,21 @@ static void shade_word(tri_marker *marker, uintptr_t word) {
     shade_to_bitmap(marker, word);
 }
 
+/* Whether the slot that ends at word, if one does, is free or marked already; false when that takes a longer look. */
+TRI_INLINE bool is_settled_before(tri_view view, uintptr_t word) {
+  if (word - view.base >= view.used) return false;
+  size_t size = slot_size_of(view, word);
+  if (!size || word % TRI_PAGE_SIZE < size) return false;
+  const tri_bits *bits = bits_of(view, word - size);
+  uint64_t bit = tri_bit_mask(word - size);
+  return !(atomic_load_explicit(&bits->alloc, memory_order_relaxed) & bit) ||
+         (atomic_load_explicit(&bits->mark, memory_order_relaxed) & bit);
+}
+
 /* A root may be an end pointer: where a slot starts, the object before it may end. */
-static void shade_root(tri_marker *marker, uintptr_t word) {
+static void shade_root(tri_marker *marker, uintptr_t word, bool is_data) {
   shade_word(marker, word);
-  if (word % sizeof(void *) == 0 && tri_object_may_end_at(word)) shade_word(marker, word - 1);
+  if (!is_settled_before(marker->view, word) && tri_object_may_end_at(word, is_data)) shade_word(marker, word - 1);
 }
 
 /* ---- scanning ---- */
@@ -231,11 +261,11 @@ TRI_READS_ANYTHING static void scan_typed(tri_marker *marker, uintptr_t start, s
 
 /* An object that page info does not describe, from `at` on: all of it, or the next piece of a large one. */
 static TRI_NOINLINE void scan_other(tri_marker *marker, uintptr_t at) {
-  _Static_assert((int)PIECE >= (int)TRI_SMALL_MAX, "only of large objects the start is known from an address inside");
   uint32_t kind = kind_of(marker->view, at), layout = tri_kind_layout(kind);
-  uintptr_t start = kind & TRI_KIND_LARGE ? tri_span_of(at)->start : at;
+  bool is_large = kind & TRI_KIND_LARGE; /* only of those the start is known from an address inside */
+  uintptr_t start = is_large ? tri_span_of(at)->start : at;
   size_t size = size_of(kind, at);
-  uintptr_t end = start + size, to = tri_min(end, at + PIECE);
+  uintptr_t end = start + size, to = is_large ? tri_min(end, at + PIECE) : end;
   if (at == start) marker->bytes += size;
   if (to < end) {
     if (marker->top != marker->limit || make_room(marker))
@@ -259,18 +289,56 @@ TRI_READS_ANYTHING TRI_INLINE uintptr_t *scan(tri_view view, tri_marker *marker,
   return top;
 }
 
-TRI_READS_ANYTHING static void scan_range(tri_marker *marker, uintptr_t low, uintptr_t high) {
+/* Words found in one go, held back until the bits they lead to have been fetched: two batches, of which one is filled
+ * while the other ripens. */
+typedef struct tri_batch {
+  size_t counts[2], current;
+  uintptr_t words[2][BATCH];
+} tri_batch;
+
+/* There is room. */
+TRI_INLINE void batch_word(tri_view view, tri_batch *batch, uintptr_t word) {
+  __builtin_prefetch(bits_of(view, word));
+  batch->words[batch->current][batch->counts[batch->current]++] = word;
+}
+
+/* The other batch is dealt with, and filled next. */
+static void turn_batch(tri_marker *marker, tri_batch *batch,
+                       void (*deal)(tri_marker *marker, const uintptr_t *words, size_t count)) {
+  batch->current ^= 1;
+  deal(marker, batch->words[batch->current], batch->counts[batch->current]);
+  batch->counts[batch->current] = 0;
+}
+
+static void shade_roots(tri_marker *marker, const uintptr_t *words, size_t count) {
+  for (size_t i = 0; i < count; i++) shade_root(marker, words[i], false);
+}
+
+static void shade_data(tri_marker *marker, const uintptr_t *words, size_t count) {
+  for (size_t i = 0; i < count; i++) shade_root(marker, words[i], true);
+}
+
+TRI_READS_ANYTHING static void scan_range(tri_marker *marker, uintptr_t low, uintptr_t high, bool is_data) {
+  void (*deal)(tri_marker *, const uintptr_t *, size_t) = is_data ? shade_data : shade_roots;
+  tri_batch batch;
+  batch.current = batch.counts[0] = batch.counts[1] = 0;
   for (const uintptr_t *at = (const uintptr_t *)low; at < (const uintptr_t *)high; at++) {
     uintptr_t word = peek(at);
-    if (tri_unlikely(word - marker->view.base <= marker->view.used)) shade_root(marker, word);
+    if (tri_likely(word - marker->view.base > marker->view.used)) continue;
+    batch_word(marker->view, &batch, word);
+    if (batch.counts[batch.current] < BATCH) continue;
+    turn_batch(marker, &batch, deal);
+    if (tri_work_is_wanted() && !tri_work_is_over()) share_half(marker);
   }
+  turn_batch(marker, &batch, deal);
+  turn_batch(marker, &batch, deal);
 }
 
 void tri_marker_scan_root(tri_marker *marker, const tri_root *root) {
   if (root->kind == TRI_ROOT_WORD)
-    shade_root(marker, root->low);
+    shade_root(marker, root->low, false);
   else
-    scan_range(marker, root->low, root->high);
+    scan_range(marker, root->low, root->high, tri_root_is_data(root));
 }
 
 /* ---- scanning again ---- */
@@ -288,30 +356,19 @@ static void rescan_other(tri_marker *marker, uintptr_t start, size_t size, uint3
     scan_typed(marker, start, (low - start) / 8, (high - start) / 8, tri_layout_get(layout));
 }
 
-/* Words found in the objects that are scanned again, held back until the mark bits they lead to have been fetched: two
- * batches, of which one is filled while the other ripens. Most of what they point to is marked already. */
-typedef struct tri_batch {
-  size_t counts[2], current;
-  uintptr_t words[2][BATCH];
-} tri_batch;
-
-/* Whether the word points to the start of a marked object: only those have mark bits. */
+/* Whether the word points to the start of a marked object, as most do; of those in the middle of a granule, shade knows
+ * more. */
 TRI_INLINE bool is_marked_start(tri_view view, uintptr_t word) {
   size_t offset = word - view.base;
   uint64_t marks = atomic_load_explicit(&view.bits[offset >> TRI_BITS_SHIFT].mark, memory_order_relaxed);
   return !(offset & (TRI_GRANULE - 1)) && (marks & tri_bit_mask(offset));
 }
 
-static void shade_batch(tri_marker *marker, const uintptr_t *words, size_t count) {
+/* Most of what objects that are scanned again point to is marked already. */
+static void shade_again(tri_marker *marker, const uintptr_t *words, size_t count) {
   const tri_view view = marker->view;
   for (size_t i = 0; i < count; i++)
     if (tri_unlikely(!is_marked_start(view, words[i]))) shade_word(marker, words[i]);
-}
-
-static void turn_batch(tri_marker *marker, tri_batch *batch) {
-  batch->current ^= 1;
-  shade_batch(marker, batch->words[batch->current], batch->counts[batch->current]);
-  batch->counts[batch->current] = 0;
 }
 
 /* There is room in the batch for all of the object's pointers. */
@@ -337,7 +394,7 @@ static void rescan_object(tri_marker *marker, tri_batch *batch, uintptr_t start,
     rescan_other(marker, start, size_of(kind, start), kind, low, high);
     return;
   }
-  if (batch->counts[batch->current] + 64 > BATCH) turn_batch(marker, batch);
+  if (batch->counts[batch->current] + 64 > BATCH) turn_batch(marker, batch, shade_again);
   batch_object(marker->view, batch, start, pointers);
 }
 
@@ -358,13 +415,13 @@ static void rescan_page(tri_marker *marker, tri_batch *batch, uintptr_t low, uin
   uint32_t kind = kind_of(view, low);
   if (!(kind & TRI_KIND_IN_USE) || (kind & TRI_KIND_NOSCAN)) return;
   uintptr_t first = tri_object_slot_start(low, kind);
-  size_t size = slot_size_of(view, low);
   if (first && first < low && is_marked(view, first)) rescan_object(marker, batch, first, kind, low, high);
   for (uintptr_t at = low; at < high; at += 64 * TRI_GRANULE) {
     prefetch_word(at + 64 * TRI_GRANULE < high ? at + 64 * TRI_GRANULE : after);
     const tri_bits *bits = &view.bits[(at - view.base) >> TRI_BITS_SHIFT];
     uint64_t marks = atomic_load_explicit(&bits->mark, memory_order_relaxed);
     if (marks) marks &= atomic_load_explicit(&bits->alloc, memory_order_acquire);
+    size_t size = slot_size_of(view, at); /* after the bits: see claim (heap/cache.c) */
     for (; marks; marks &= marks - 1)
       rescan_object(marker, batch, tri_slot_at_granule(at + (uintptr_t)__builtin_ctzll(marks) * TRI_GRANULE, size),
                     kind, low, high);
@@ -385,28 +442,11 @@ void tri_marker_rescan(tri_marker *marker, const tri_os_range *ranges, size_t co
   tri_batch batch;
   batch.current = batch.counts[0] = batch.counts[1] = 0;
   for (size_t i = 0; i < count; i++) rescan_range(marker, &batch, ranges[i], ranges[i + 1 < count ? i + 1 : i].low);
-  turn_batch(marker, &batch);
-  turn_batch(marker, &batch);
+  turn_batch(marker, &batch, shade_again);
+  turn_batch(marker, &batch, shade_again);
 }
 
 /* ---- a marker's work ---- */
-
-/* Gives half of what is at hand to markers that wait: the older half, whose objects have more below them. */
-static void share_half(tri_marker *marker) {
-  if (marker->spare && marker->spare->count) {
-    tri_work_share(marker->spare);
-    marker->spare = NULL;
-    return;
-  }
-  size_t held = (size_t)(marker->top - marker->floor), given = held / 2;
-  tri_work_buffer *half = given ? tri_work_new() : NULL;
-  if (!half) return;
-  for (size_t i = 0; i < given; i++) half->entries[i] = marker->floor[i];
-  half->count = given;
-  for (size_t i = given; i < held; i++) marker->floor[i - given] = marker->floor[i];
-  marker->top -= given;
-  tri_work_share(half);
-}
 
 /* The buffer is empty: something from the spare one, or else the oldest entry of the ring. 0: nothing is left. */
 static TRI_NOINLINE uintptr_t find_entry(tri_marker *marker) {
@@ -457,6 +497,9 @@ static TRI_NOINLINE bool look_up(tri_marker *marker) {
   return false;
 }
 
+/* Who assists is kept at it for a time only. */
+static bool is_late(const tri_marker *marker) { return marker->until && tri_os_now() >= marker->until; }
+
 /* Until nothing of its own is left, the session is over, or about most bytes are scanned. Entries far from the last
  * object scanned wait in the ring while their memory is fetched; those in the same cache line, made one after the
  * other, are scanned at once, which keeps to the order of a depth-first walk, and so of memory. top and bytes are kept
@@ -473,10 +516,10 @@ static void drain(tri_marker *marker, size_t most) {
         entry = exchange(marker, entry);
         bool looks = marker->turn % SHARE_EVERY == 0;
         if (tri_unlikely(looks && marker->turn % TELL_EVERY == 0)) tell(marker, marker->bytes + bytes);
-        if (tri_unlikely(looks) && (tri_work_is_wanted() || marker->deadline || bytes >= most)) {
+        if (tri_unlikely(looks) && (tri_work_is_wanted() || marker->deadline || marker->until || bytes >= most)) {
           if (entry) *top++ = entry; /* there is room: one was taken out */
           marker->top = top;
-          bool leave = look_up(marker) || bytes >= most;
+          bool leave = look_up(marker) || bytes >= most || is_late(marker);
           top = marker->top;
           if (leave) break;
           continue;
@@ -493,6 +536,7 @@ static void drain(tri_marker *marker, size_t most) {
       marker->top = top;
       take_other(marker, entry);
       top = marker->top;
+      if (tri_unlikely(is_late(marker))) break; /* it may have been long */
       continue;
     }
     bytes += slot_size_of(view, entry);
@@ -513,11 +557,12 @@ void tri_marker_drain(tri_marker *marker) {
 }
 
 void tri_marker_drain_some(tri_marker *marker, size_t bytes, uint64_t until) {
-  size_t end = marker->bytes + bytes;
+  size_t end = bytes < SIZE_MAX - marker->bytes ? marker->bytes + bytes : SIZE_MAX;
+  marker->until = until;
   while (marker->bytes < end && !tri_work_is_over()) {
     drain(marker, end - marker->bytes);
     if (marker->bytes >= end || tri_os_now() >= until) return;
-    tri_work_buffer *taken = tri_work_take_briefly();
+    tri_work_buffer *taken = tri_work_take_awake(until);
     if (!taken) return;
     tri_work_recycle(marker->buffer);
     buffer_open(marker, taken);
@@ -525,7 +570,7 @@ void tri_marker_drain_some(tri_marker *marker, size_t bytes, uint64_t until) {
 }
 
 bool tri_marker_drain_overflow(tri_marker *marker) {
-  if (!atomic_exchange_explicit(&overflowed, false, memory_order_relaxed)) return false;
+  if (!atomic_exchange_explicit(&overflowed, false, memory_order_acq_rel)) return false;
   size_t words = atomic_load_explicit(&tri_the_arena.used, memory_order_relaxed) / TRI_GRANULE / 64;
   for (size_t i = 0; i < words; i++) {
     uint64_t bits = atomic_exchange_explicit(&tri_the_arena.grey[i], 0, memory_order_relaxed);

@@ -27,6 +27,7 @@ typedef struct tri_marker {
   size_t bytes;      /* of the objects it has scanned, in slots */
   size_t told;       /* of these, the part that tri_marker_done has heard of */
   uint64_t deadline; /* after which it ends the session; 0: none */
+  uint64_t until;    /* after which it leaves, having other things to do; 0: never */
   unsigned turn;     /* of the ring: where the next entry goes in and the oldest comes out */
   uintptr_t ring[TRI_MARKER_RING];
 } tri_marker;

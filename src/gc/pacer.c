@@ -4,7 +4,8 @@
 #include <string.h>
 
 /* Bounds of the trigger between what lives and the goal, in 64ths: 70 and 95 percent (minTriggerRatioNum,
- * maxTriggerRatioNum). A lower one would let a fast program allocate during cycles that hardly ever end. */
+ * maxTriggerRatioNum). A lower one would let a fast program allocate during cycles that hardly ever end. What the
+ * collector goes by is later: see gc/pacing.c. */
 enum { TRIGGER_LOWEST = 45, TRIGGER_HIGHEST = 61, TRIGGER_PARTS = TRI_PACER_PARTS };
 
 static const double OVERSHOOT = 1.1;            /* past its goal, a cycle gets a goal this much higher */

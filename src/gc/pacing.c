@@ -33,6 +33,7 @@ static struct {
   _Atomic(ptrdiff_t) limit;             /* of the heap's live */
   _Atomic(size_t) ratio;                /* of assists; 0: there are none */
   _Atomic(size_t) pressure;             /* factor of the ratio */
+  _Atomic(bool) holding;                /* who allocates waits, until this cycle is over */
   _Atomic(size_t) charged, done_before; /* bytes due for what was claimed in this cycle; those scanned before it */
   _Atomic(size_t) dirty, dirty_first;   /* found in all rounds of it; in the first, of a young one */
 } pacing TRI_OWN_DATA = {.pressure = 1};
@@ -58,12 +59,15 @@ size_t tri_pacing_goal(void) { return pacing.goal; }
 /* While the limiter says so the heap may go beyond its goal instead. */
 static bool is_limiting(void) { return atomic_load_explicit(&pacing.limiting, memory_order_relaxed); }
 
-/* A tenth over the goal, as Go's hard goal (runtime/mgcpacer.go: revise). */
+/* A tenth over the goal, as Go's hard goal (runtime/mgcpacer.go: revise). Without a goal nobody is held either. */
 bool tri_pacing_is_over_limit(void) {
-  return atomic_load_explicit(&tri_the_heap.live, memory_order_relaxed) >=
-             atomic_load_explicit(&pacing.limit, memory_order_relaxed) &&
-         !is_limiting();
+  ptrdiff_t limit = atomic_load_explicit(&pacing.limit, memory_order_relaxed);
+  bool over = atomic_load_explicit(&tri_the_heap.live, memory_order_relaxed) >= limit;
+  bool holding = atomic_load_explicit(&pacing.holding, memory_order_relaxed) && limit != PTRDIFF_MAX;
+  return (over || holding) && !is_limiting();
 }
+
+void tri_pacing_hold(bool on) { atomic_store_explicit(&pacing.holding, on, memory_order_relaxed); }
 
 /* ---- goal and trigger; what ends in _taken has taken the pacers ---- */
 
@@ -119,8 +123,8 @@ bool tri_pacing_is_due(uint64_t period, uint64_t last_end, uint64_t time) {
 
 /* ---- assists ---- */
 
-/* What was dirty when a young collection began is its first work; all else that is dirty is re-marking. Stacks and
- * static data are read before anybody assists. */
+/* What was dirty when a young collection began is its first work; all else that is dirty is re-marking. Stacks
+ * are read before anybody assists, and static data counts as if it were. */
 static tri_pacer_progress progress_taken(tri_pacing_done done) {
   tri_pacer_progress progress = {.most = pacing.most, .done = pacing.most};
   size_t first = atomic_load_explicit(&pacing.dirty_first, memory_order_relaxed);
@@ -152,6 +156,7 @@ static size_t sum(tri_pacing_done done) { return done.marked + done.rescanned; }
 
 /* Of objects, what a young one may have to scan is what is new. */
 void tri_pacing_begin(bool young, tri_pacing_done done) {
+  tri_pacing_hold(false);
   size_t live = tri_pacing_live();
   take();
   tri_pacer *pacer = pacing.now = young ? &pacing.young : &pacing.full;
@@ -183,7 +188,8 @@ void tri_pacing_press(void) {
  * of runtime/mgcmark.go: gcAssistAlloc). Under pressure there is no credit: markers alone do not keep up. */
 size_t tri_pacing_due(size_t claimed, tri_pacing_done done) {
   if (is_limiting()) return 0;
-  size_t due = claimed / RATIO_ONE * revised_ratio(done);
+  size_t ratio = revised_ratio(done);
+  size_t due = claimed / RATIO_ONE * ratio + claimed % RATIO_ONE * ratio / RATIO_ONE;
   size_t pressure = atomic_load_explicit(&pacing.pressure, memory_order_relaxed);
   if (pressure > 1) return tri_max(claimed, due) * pressure;
   size_t charged = atomic_fetch_add_explicit(&pacing.charged, due, memory_order_relaxed) + due;
@@ -200,6 +206,7 @@ static void set_left_taken(tri_pacer *pacer, size_t left) {
 }
 
 void tri_pacing_end(const tri_pacing_result *result) {
+  tri_pacing_hold(false);
   take();
   size_t first = tri_min(atomic_load_explicit(&pacing.dirty_first, memory_order_relaxed), result->scanned.remark);
   tri_pacer_progress progress = {.live = result->live, .done = result->scanned, .most = result->scanned};
@@ -214,6 +221,7 @@ void tri_pacing_end(const tri_pacing_result *result) {
 }
 
 void tri_pacing_drop(void) {
+  tri_pacing_hold(false);
   if (!pacing.now) return;
   take();
   tri_pacer_drop_cycle(pacing.now);

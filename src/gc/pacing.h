@@ -43,6 +43,10 @@ void tri_pacing_note_dirty(size_t bytes);
 /* Dirty pages come faster than they are scanned: those who allocate pay many times as much. */
 void tri_pacing_press(void);
 
+/* What the program writes cannot be read as fast: those who allocate wait, as beyond the limit, until they are let go
+ * or the cycle is over. */
+void tri_pacing_hold(bool on);
+
 /* What a thread that has claimed so many bytes has to scan for them. Any thread that defers stops. */
 size_t tri_pacing_due(size_t claimed, tri_pacing_done done);
 

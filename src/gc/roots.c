@@ -235,9 +235,11 @@ static uintptr_t interrupted_frames(const tri_thread *thread, uintptr_t high) {
   return lowest == high ? high : lowest - tri_min(RED_ZONE, lowest - thread->stack_low);
 }
 
+bool tri_roots_add_frames(uintptr_t low, uintptr_t high) { return add_range(low, high, TRI_ROOT_STACK); }
+
 static bool add_frames(uintptr_t low, uintptr_t high) {
   roots.stack_bytes += high - low;
-  return add_range(low, high, TRI_ROOT_STACK);
+  return tri_roots_add_frames(low, high);
 }
 
 /* The mapping that address lies in. False, and the stop hears why, when they cannot be read; high = 0: in none. */
@@ -271,10 +273,11 @@ static bool add_foreign_stack(const tri_thread *thread) {
   return add_frames(thread->sp, mapping.high) && add_own_stack(thread);
 }
 
-static bool add_stack(const tri_thread *thread) {
+static bool add_stack(const tri_thread *thread, tri_roots_frames *frames) {
   if (inside(thread->sp, thread->alternate_low, thread->alternate_high)) return add_alternate_stack(thread);
   if (!inside(thread->sp, thread->stack_low, thread->stack_high)) return add_foreign_stack(thread);
-  return add_frames(thread->sp, thread->stack_high);
+  roots.stack_bytes += thread->stack_high - thread->sp;
+  return frames(thread->sp, thread->stack_high);
 }
 
 /* Of threads that the C library made, static TLS lies at the top of the stack and was scanned with it. */
@@ -294,12 +297,12 @@ static bool add_word(uintptr_t word) {
   return !word || append(&roots.gathered, (tri_root){.low = word, .high = word, .kind = TRI_ROOT_WORD});
 }
 
-static bool add_thread(const tri_thread *thread) {
+static bool add_thread(const tri_thread *thread, tri_roots_frames *frames) {
   uintptr_t registers = (uintptr_t)thread->registers;
   bool in_region = atomic_load_explicit(&thread->state, memory_order_relaxed) != TRI_THREAD_RUNNING;
   if (in_region && !add_range(registers, registers + sizeof thread->registers, TRI_ROOT_STACK)) return false;
   if (thread->cache.tiny_next && !add_word(thread->cache.tiny_next - 1)) return false;
-  return !thread->thread_pointer || (add_stack(thread) && add_tls(thread));
+  return !thread->thread_pointer || (add_stack(thread, frames) && add_tls(thread));
 }
 
 static bool add_all_registered(void) {
@@ -318,11 +321,11 @@ static void check_collector(void) {
 #endif
 }
 
-bool tri_roots_add_threads(void) {
+bool tri_roots_add_threads(tri_roots_frames *frames) {
   check_collector();
   if (!tri_threads_find_stacks()) return false;
   for (tri_thread *thread = tri_threads_first(); thread; thread = thread->next)
-    if (!add_thread(thread)) return false;
+    if (!add_thread(thread, frames)) return false;
   for (int list = 0; list < TRI_PARCEL_LISTS; list++)
     for (const tri_parcel *parcel = tri_parcels(list); parcel; parcel = parcel->next)
       if (!add_word((uintptr_t)parcel->pointer)) return false;

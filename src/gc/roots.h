@@ -21,6 +21,9 @@ typedef struct tri_root {
   tri_root_kind kind;
 } tri_root;
 
+/* Not a stack, where a compiler keeps what it likes; what is registered may be one. */
+TRI_INLINE bool tri_root_is_data(const tri_root *root) { return root->kind == TRI_ROOT_DATA; }
+
 typedef struct tri_root_list {
   const tri_root *roots;
   size_t count;
@@ -44,7 +47,12 @@ const tri_os_range *tri_roots_data(size_t *count);
 void tri_roots_clear(void);
 bool tri_roots_add_data(tri_os_range range);
 bool tri_roots_add_all_data(void);
-bool tri_roots_add_threads(void);
+bool tri_roots_add_frames(uintptr_t low, uintptr_t high);
+
+/* frames adds what it likes of a thread's own stack, from where it is at work to its beginning; the others are added as
+ * tri_roots_add_frames does. */
+typedef bool tri_roots_frames(uintptr_t low, uintptr_t high);
+bool tri_roots_add_threads(tri_roots_frames *frames);
 tri_root_list tri_roots_list(void);
 
 const char *tri_root_kind_name(tri_root_kind kind);

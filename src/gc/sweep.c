@@ -4,6 +4,7 @@
 #include "gc/thread.h"
 #include "heap/heap.h"
 #include "heap/object.h"
+#include "heap/unswept.h"
 
 enum {
   BATCH = 64,           /* spans swept per turn at the lock */
@@ -18,16 +19,7 @@ static struct {
   _Atomic(bool) started;
 } sweep TRI_OWN_DATA = {.lock = TRI_LOCK_INIT(TRI_RANK_SWEEP), .retain = SIZE_MAX};
 
-/* Sweeps up to budget spans; returns how many it found, fewer than budget when nothing is left. */
-static int sweep_some(int budget) {
-  int swept = 0;
-  for (uint32_t bucket = 1; bucket < tri_central_count() && swept < budget; bucket++)
-    while (swept < budget && tri_central_sweep_one(bucket)) swept++;
-  while (swept < budget && tri_large_sweep_one()) swept++;
-  return swept;
-}
-
-bool tri_sweep_batch(void) { return sweep_some(BATCH) == BATCH; }
+bool tri_sweep_batch(void) { return tri_unswept_sweep(BATCH) == BATCH; }
 
 void tri_sweep_settle(void) {
   TRI_ASSERT(!tri_thread_defers_stops());
@@ -57,7 +49,7 @@ static void sweep_quietly(void) {
   bool more = true;
   while (more) {
     tri_lock_take(&sweep.lock);
-    more = sweep_some(BATCH) == BATCH;
+    more = tri_sweep_batch();
     tri_lock_drop(&sweep.lock);
   }
 }
@@ -113,6 +105,12 @@ void tri_sweep_start(void) {
   bool started = atomic_exchange_explicit(&sweep.started, true, memory_order_relaxed);
   if (!started && !tri_thread_start_own(background, NULL, "tricolor-sweep"))
     atomic_store_explicit(&sweep.started, false, memory_order_relaxed); /* refused: the next collection tries again */
+}
+
+void tri_sweep_share_out(void) {
+  ptrdiff_t live = atomic_load_explicit(&tri_the_heap.live, memory_order_relaxed);
+  ptrdiff_t trigger = atomic_load_explicit(&tri_the_heap.trigger, memory_order_relaxed);
+  tri_unswept_share_out(tri_unswept_count(), trigger > live ? (size_t)trigger - (size_t)live : 0);
 }
 
 void tri_sweep_in_background(size_t retain) {

@@ -1,7 +1,8 @@
 /* sweep.h - turning what a mark left white into free memory, when somebody needs it or in the background.
  *
- * A span is swept by whoever comes first: the thread that wants slots of its bucket (heap/central.c), the background
- * thread, the next collection before it stops the world, or tri_gc. The background thread afterwards gives memory
+ * A span is swept by whoever comes first: the thread that wants slots of its bucket (heap/central.c), one that takes
+ * memory and has to sweep its part (heap/unswept.h), the background thread, the next collection before it stops the
+ * world, or tri_gc. The background thread afterwards gives memory
  * back (scavenging, runtime/mgcscavenge.go): it keeps what the next cycle will want and works for 1 % of a processor.
  * Lock: TRI_RANK_SWEEP is held by the background thread while it sweeps and by the collector from before it sweeps what
  * is left until after the flip, so that no span is between lists at a flip. */
@@ -24,6 +25,10 @@ void tri_sweep_pause(void);
 
 /* Starts the background thread if there is none. By a thread of the program, holding no lock. */
 void tri_sweep_start(void);
+
+/* The trigger of the next collection is set: shares out what is to be swept over what may be claimed until then. Stops
+ * deferred, or by a thread of our own. */
+void tri_sweep_share_out(void);
 
 /* A collection is over: sweep in the background, then give back what lies over retain bytes of heap. */
 void tri_sweep_in_background(size_t retain);

@@ -5,11 +5,13 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "base/options.h"
 #include "gc/action.h"
 #include "gc/parcel.h"
 #include "heap/heap.h"
 
-enum { TRI_OWN_THREADS = 72, ID_LISTS = 1024 };
+/* Of our own: those that mark, and the others. */
+enum { TRI_OWN_THREADS = TRI_MOST_GC_THREADS + 8, ID_LISTS = 1024 };
 
 static struct {
   tri_lock lock;

@@ -235,6 +235,8 @@ size_t tri_watch_look_beside(bool all) {
   return look_at_heap(all && own, own);
 }
 
+bool tri_watch_rearms(void) { return !watch.provider->process_wide; }
+
 /* Where arming is for the whole process at once, that is done when everything has been looked at. */
 bool tri_watch_end_look(void) { return !watch.provider->process_wide || watch.provider->arm(0, 0); }
 

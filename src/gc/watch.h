@@ -55,6 +55,9 @@ void tri_watch_keep_last(size_t count);
  * it, the new, too. False when memory for the list is out. */
 bool tri_watch_look_at_data(bool arms);
 
+/* Whether what is dirty can be armed again beside the program, range by range. */
+bool tri_watch_rearms(void);
+
 /* In a stop, when both have been looked at. False when they may not have been armed again. */
 bool tri_watch_end_look(void);
 

@@ -23,6 +23,19 @@ static struct {
 
 void tri_work_limit(size_t buffers) { work.limit = buffers; }
 
+/* Nobody was changing anything: who held the lock was looking. */
+void tri_work_after_fork_child(void) { tri_lock_abandon(&work.lock); }
+
+/* The lists may be half changed: what is on them is lost. */
+void tri_work_mend(void) {
+  tri_lock_abandon(&work.lock);
+  work.full = work.unused = NULL;
+  work.markers = work.waiting = 0;
+  work.made = 0;
+  atomic_store_explicit(&work.over, true, memory_order_relaxed);
+  atomic_store_explicit(&work.attention, OVER, memory_order_relaxed);
+}
+
 tri_work_buffer *tri_work_new(void) {
   tri_lock_take(&work.lock);
   tri_work_buffer *buffer = work.unused;
@@ -157,15 +170,16 @@ void tri_work_share(tri_work_buffer *buffer) {
 
 bool tri_work_is_wanted(void) { return atomic_load_explicit(&work.attention, memory_order_relaxed) > 0; }
 
-/* False when the deadline has passed or, where one may not sleep, after a moment: who sleeps for a few microseconds
- * sleeps for a hundred. */
+/* False when the deadline has passed. Who assists does not sleep: a sleep of a few microseconds takes a hundred. */
 static bool wait_for_change(uint32_t seen, uint64_t deadline, bool sleeps) {
-  for (int i = 0; i < SPINS; i++) {
-    if (atomic_load_explicit(&work.change, memory_order_acquire) != seen) return true;
-    tri_os_relax();
-  }
-  uint64_t now = deadline ? tri_os_now() : 0;
-  if (!sleeps || (deadline && now >= deadline)) return false;
+  uint64_t now = 0;
+  do {
+    for (int i = 0; i < SPINS; i++) {
+      if (atomic_load_explicit(&work.change, memory_order_acquire) != seen) return true;
+      tri_os_relax();
+    }
+    if (deadline && (now = tri_os_now()) >= deadline) return false;
+  } while (!sleeps);
   tri_os_wait(&work.change, seen, deadline ? deadline - now : 0);
   return true;
 }
@@ -194,4 +208,11 @@ static tri_work_buffer *take(uint64_t deadline, bool is_marker) {
 }
 
 tri_work_buffer *tri_work_take(uint64_t deadline) { return take(deadline, true); }
-tri_work_buffer *tri_work_take_briefly(void) { return take(0, false); }
+/* One waits awake, whoever comes first: many would take the processors from those they wait for. */
+tri_work_buffer *tri_work_take_awake(uint64_t deadline) {
+  static _Atomic(bool) taken TRI_OWN_DATA; /* relaxed: the lock orders the rest */
+  bool other = atomic_exchange_explicit(&taken, true, memory_order_relaxed);
+  tri_work_buffer *buffer = take(other ? 1 : deadline, false);
+  if (!other) atomic_store_explicit(&taken, false, memory_order_relaxed);
+  return buffer;
+}

@@ -27,6 +27,13 @@ typedef struct tri_work_buffer {
 /* At most so many buffers, 0: no limit (TRICOLOR_DEBUG=workbufs). */
 void tri_work_limit(size_t buffers);
 
+/* In the child of a fork that was prepared: no session was on. */
+void tri_work_after_fork_child(void);
+
+/* In a child of which the library was not told: other threads may have been at it. No session is on, nothing is
+ * grey. */
+void tri_work_mend(void);
+
 /* An empty buffer, or NULL when memory is out. */
 tri_work_buffer *tri_work_new(void);
 void tri_work_recycle(tri_work_buffer *buffer);
@@ -61,8 +68,8 @@ void tri_work_share(tri_work_buffer *buffer);
 /* Takes one; waits for one while others still work, until the deadline (0: none), which ends the session. NULL: the
  * session is over. */
 tri_work_buffer *tri_work_take(uint64_t deadline);
-/* Takes one; waits for one for a moment, without sleeping. NULL: there was none, or the session is over. */
-tri_work_buffer *tri_work_take_briefly(void);
+/* Takes one; waits for one, without sleeping, until the deadline, which ends nothing. NULL: there was none. */
+tri_work_buffer *tri_work_take_awake(uint64_t deadline);
 
 /* Whether a marker should look up: another waits for work, or the session is over. Relaxed hint. */
 bool tri_work_is_wanted(void);

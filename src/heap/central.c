@@ -4,6 +4,7 @@
 #include "heap/cache.h"
 #include "heap/counts.h"
 #include "heap/heap.h"
+#include "heap/unswept.h"
 
 /* Full unswept spans looked through before fresh memory is taken: bounds a refill (runtime/mcentral.go: spanBudget;
  * Go's is 100, which may take 50 us). */
@@ -92,6 +93,7 @@ static void put(tri_central *central, tri_span *span) {
 static void sweep(tri_span *span) {
   TRI_ASSERT(atomic_load_explicit(&span->epoch, memory_order_relaxed) + 1 == tri_heap_epoch());
   tri_count_swept(span->size_class, tri_span_sweep(span, 0, 0));
+  tri_unswept_note_swept();
 }
 
 static tri_span *create(tri_central *central, uint32_t bucket, tri_span_supply *supply) {
@@ -124,6 +126,7 @@ static tri_span *take_unswept(tri_central *central) {
 
 tri_span *tri_central_take(uint32_t bucket, tri_span_supply *supply) {
   tri_central *central = central_of(bucket);
+  tri_unswept_pay(tri_size_classes[central->size_class].pages * TRI_PAGE_SIZE);
   tri_lock_take(&central->lock);
   tri_span *span = take_from(&swept(central)[WITH_FREE]);
   tri_lock_drop(&central->lock);
@@ -146,6 +149,14 @@ void tri_central_give(tri_span *span) {
 bool tri_central_any_unswept(uint32_t bucket) {
   const tri_span_list *lists = unswept(central_of(bucket));
   return tri_span_list_any(&lists[WITH_FREE]) || tri_span_list_any(&lists[FULL]);
+}
+
+size_t tri_central_unswept_count(uint32_t bucket) {
+  tri_central *central = central_of(bucket);
+  tri_lock_take(&central->lock);
+  size_t count = unswept(central)[WITH_FREE].count + unswept(central)[FULL].count;
+  tri_lock_drop(&central->lock);
+  return count;
 }
 
 bool tri_central_sweep_one(uint32_t bucket) {

@@ -2,10 +2,10 @@
  *
  * The counterpart of Go's mcentral. A bucket number names a central:
  *
- *   0 .. 65     conservative, by size class (0 is unused)
- *   66 .. 131   pointer-free, by size class
- *   132         tiny blocks: pointer-free requests under 16 bytes, several to a slot
- *   133 ..      typed: a (layout, size class) that earned spans of its own (heap/layout.h)
+ *   TRI_BUCKET_CONSERVATIVE ..   conservative, by size class (0 is unused)
+ *   TRI_BUCKET_NOSCAN ..         pointer-free, by size class
+ *   TRI_BUCKET_TINY              tiny blocks: pointer-free requests under 16 bytes, several to a slot
+ *   TRI_BUCKET_TYPED ..          typed: a (layout, size class) that earned spans of its own (heap/layout.h)
  *
  * Each central has four lists: {swept, unswept} x {with free slots, full}. Which index means swept follows from the
  * parity of the epoch, so the flip at the end of a mark turns every swept span into an unswept one without touching it.
@@ -45,6 +45,7 @@ void tri_central_give(tri_span *span);
 bool tri_central_sweep_one(uint32_t bucket);
 /* Whether a list has one: a look without the lock. */
 bool tri_central_any_unswept(uint32_t bucket);
+size_t tri_central_unswept_count(uint32_t bucket);
 
 /* Frees one object of a span that no cache of the calling thread owns. False when the slot is not allocated. Sets
  * needs_zero. start is a slot start. */

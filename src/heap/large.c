@@ -8,6 +8,7 @@
 
 #include "heap/heap.h"
 #include "heap/object.h"
+#include "heap/unswept.h"
 
 static struct {
   tri_lock lock;
@@ -43,6 +44,7 @@ static void *publish(tri_span *span) {
  * then and has no bits, so neither marking nor sweeping knows it. */
 static void *create(tri_cache *cache, const tri_span_request *request, bool zero) {
   tri_cache_defer(cache);
+  tri_unswept_pay(request->slot_size);
   tri_span *span = tri_span_create(request, NULL);
   if (span && zero && atomic_load_explicit(&span->needs_zero, memory_order_relaxed)) {
     tri_cache_undefer(cache);
@@ -84,6 +86,13 @@ static tri_span_list *unswept_list(void) { return &large.lists[~tri_heap_epoch()
 
 bool tri_large_any_unswept(void) { return tri_span_list_any(unswept_list()); }
 
+size_t tri_large_unswept_count(void) {
+  tri_lock_take(&large.lock);
+  size_t count = unswept_list()->count;
+  tri_lock_drop(&large.lock);
+  return count;
+}
+
 bool tri_large_sweep_one(void) {
   tri_span_list *unswept = unswept_list();
   tri_lock_take(&large.lock);
@@ -102,6 +111,7 @@ bool tri_large_sweep_one(void) {
     atomic_store_explicit(&span->state, TRI_SPAN_SWEPT, memory_order_relaxed);
   }
   tri_lock_drop(&large.lock);
+  tri_unswept_note_swept();
   if (!live && allocated) tri_count_large_freed(span->slot_size);
   if (!live) tri_span_destroy(span);
   return true;

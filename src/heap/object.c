@@ -22,19 +22,15 @@ bool tri_object_find(uintptr_t address, tri_object *object) {
   return true;
 }
 
-static bool is_allocated_start(uintptr_t address) {
-  uint32_t kind;
-  return kind_at(address, &kind) && tri_object_slot_start(address, kind) == address && tri_slot_is_allocated(address);
-}
-
-bool tri_object_may_end_at(uintptr_t address) {
+bool tri_object_may_end_at(uintptr_t address, bool is_data) {
   uint32_t kind;
   if (!kind_at(address - 1, &kind)) return false;
-  if (kind & TRI_KIND_LARGE) return false; /* they have slack */
-  if (tri_kind_class(kind) == TRI_CLASS_ODD) return !is_allocated_start(address);
+  if (kind & TRI_KIND_LARGE || tri_kind_class(kind) == TRI_CLASS_ODD) return false; /* large ones have slack */
+  if (address % TRI_GRANULE) return false;
   uint32_t layout = tri_kind_layout(kind);
   if (layout == TRI_LAYOUT_CONSERVATIVE) return true;
-  return tri_size_classes[tri_kind_class(kind)].size % (tri_layout_get(layout)->element_words * 8) == 0;
+  size_t slot = tri_size_classes[tri_kind_class(kind)].size, element = tri_layout_get(layout)->element_words * 8;
+  return slot % element == 0 && !(is_data && slot == element);
 }
 
 tri_free_result tri_object_free(uintptr_t address) {

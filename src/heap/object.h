@@ -32,11 +32,11 @@ TRI_INLINE uintptr_t tri_object_slot_start(uintptr_t address, uint32_t kind) {
   return span_start + (uintptr_t)index * tri_size_classes[size_class].size;
 }
 
-/* Whether a pointer in a root to address is to be taken for one to the end of an object that fills its slot. Not when
- * none can: typed objects whose size does not divide their slots never do. And not when it is the address of an object
- * of 24 bytes that follows another: else whatever is reached from that would live for as long as its neighbour
- * (docs/design/heap.md). */
-bool tri_object_may_end_at(uintptr_t address);
+/* Whether a pointer in a root to address is to be taken for one to the end of an object that fills its slot, too. Not
+ * when none can: typed objects whose size does not divide their slots never do. And not of single objects of a type,
+ * whose neighbours would else live as long as they: of 24 bytes nowhere, of other sizes not in static data, where no
+ * compiler puts such pointers (docs/design/heap.md). */
+bool tri_object_may_end_at(uintptr_t address, bool is_data);
 
 /* ---- large objects: a span each, swept like small ones through two lists by epoch parity ---- */
 
@@ -51,6 +51,7 @@ bool tri_large_free(tri_span *span);
 bool tri_large_sweep_one(void);
 /* Whether there is one: a look without the lock. */
 bool tri_large_any_unswept(void);
+size_t tri_large_unswept_count(void);
 
 /* For heap/mend.c: empties the lists and frees their lock; puts a span in state large on the list it belongs on. */
 void tri_large_mend_begin(void);

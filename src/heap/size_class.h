@@ -1,8 +1,8 @@
 /* size_class.h - the sizes small objects come in.
  *
  * Classes by Go's method (runtime/_mkmalloc/mksizeclasses.go; docs/design/heap.md), every one a multiple of 16 but for
- * 24, which only single objects of a known type come from: they are aligned to 8 at most. Class 0 stands for large
- * objects, which have spans of their own. All tables are constant. */
+ * 24, which only single objects from tri_new come from, of types that are aligned to 8 at most. Class 0 stands for
+ * large objects, which have spans of their own. All tables are constant. */
 #ifndef TRI_SIZE_CLASS_H
 #define TRI_SIZE_CLASS_H
 
@@ -43,9 +43,10 @@ TRI_INLINE uint32_t tri_size_class_of(size_t size) {
   return tri_size_to_class_128[(size - TRI_CLASS_LOOKUP_MAX + 127) >> 7];
 }
 
-/* That for a single object of a type of that size. What is aligned to 16 has a size that is a multiple of 16. */
-TRI_INLINE uint32_t tri_size_class_of_type(size_t size) {
-  return size > TRI_GRANULE && size <= TRI_ODD_SIZE ? (uint32_t)TRI_CLASS_ODD : tri_size_class_of(size);
+/* That for a single object of a type. */
+TRI_INLINE uint32_t tri_size_class_of_type(size_t size, size_t align) {
+  bool odd = size > TRI_GRANULE && size <= TRI_ODD_SIZE && align < TRI_GRANULE;
+  return odd ? (uint32_t)TRI_CLASS_ODD : tri_size_class_of(size);
 }
 
 /* The index of the slot that contains the byte at offset of a span of the class. */

@@ -9,6 +9,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,6 +21,7 @@ enum {
   TRI_PR_SET_VMA = 0x53564d41,
   TRI_PR_SET_VMA_ANON_NAME = 0,
   TRI_MADV_WIPEONFORK = 18,
+  TRI_NICE = 10,
   TRI_FUTEX_WAIT_PRIVATE = 0 | 128,
   TRI_FUTEX_WAKE_PRIVATE = 1 | 128,
   TRI_CPU_MASK_WORDS = 128, /* 8192 processors, the most a Linux kernel is built for */
@@ -72,6 +74,12 @@ bool tri_os_discard(void *start, size_t size) {
 bool tri_os_empty_in_child(void *start, size_t size) {
   TRI_ASSERT(((uintptr_t)start | size) % tri_os_page_size() == 0);
   return madvise(start, size, TRI_MADV_WIPEONFORK) == 0;
+}
+
+ptrdiff_t tri_os_read(void *to, uintptr_t from, size_t size) {
+  struct iovec local = {to, size}, remote = {(void *)from, size};
+  ssize_t got = process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
+  return got < 0 && errno == EFAULT ? 0 : got;
 }
 
 void tri_os_advise_huge(void *start, size_t size, bool huge) {
@@ -168,6 +176,8 @@ void tri_os_wake(_Atomic(uint32_t) *word, int count) {
 }
 
 void tri_os_yield(void) { syscall(SYS_sched_yield); }
+
+bool tri_os_thread_give_way(void) { return setpriority(PRIO_PROCESS, (id_t)tri_os_thread_id(), TRI_NICE) == 0; }
 
 void tri_os_sleep(uint64_t duration) {
   struct timespec rest = tri_timespec(duration);

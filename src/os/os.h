@@ -50,6 +50,10 @@ bool tri_os_find_mapping(uintptr_t address, tri_os_mapping *mapping);
  * a find_mapping that returned false, errno is EFAULT when they could be, and address is in none. Async-signal-safe. */
 bool tri_os_visit_mappings(bool (*visit)(void *argument, const tri_os_mapping *mapping), void *argument);
 
+/* Copies memory that may be unmapped meanwhile. Returns how many bytes could be read: 0 when the first cannot, -1, with
+ * errno, when the system refuses to look. */
+ptrdiff_t tri_os_read(void *to, uintptr_t from, size_t size);
+
 /* ---- time ---- */
 
 uint64_t tri_os_now(void);         /* monotonic */
@@ -65,6 +69,10 @@ int tri_os_processors(void);       /* that this process may use; at least 1; cac
 void tri_os_wait(_Atomic(uint32_t) *word, uint32_t expected, uint64_t timeout);
 void tri_os_wake(_Atomic(uint32_t) *word, int count);
 void tri_os_yield(void);
+/* From now on the calling thread runs at once where a processor would be idle, and elsewhere after the others, though
+ * not so late that the end of the process, which waits for it, is kept up (as by SCHED_IDLE). No way back. False: it
+ * cannot. */
+bool tri_os_thread_give_way(void);
 /* One turn of a spin loop. */
 TRI_INLINE void tri_os_relax(void) {
 #if defined(__x86_64__)

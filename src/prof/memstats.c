@@ -127,13 +127,13 @@ static double ms(uint64_t ns) { return (double)ns / 1e6; }
  * starting again. The marker's processor time is given as dedicated. */
 void tri_trace_collection(const tri_cycle_report *report) {
   tri_print(
-      "gc %u @%.3fs %.0f%%: %.3f+%.3f+%.3f ms clock, %.3f+%.3f/%.3f/0+%.3f ms cpu, %zu->%zu->%zu MB, %zu MB goal, "
+      "gc %u @%.3fs %.0f%%: %.3f+%.3f+%.3f ms clock, %.3f+%.3f/%.3f/%.3f+%.3f ms cpu, %zu->%zu->%zu MB, %zu MB goal, "
       "%zu MB stacks, %zu MB globals, %d P%s\n",
       (unsigned)report->number, (double)report->since_start / 1e9, report->cpu_fraction * 100, ms(report->stopping),
       ms(report->marking), ms(report->finishing), ms(report->stopping_cpu), ms(report->assist_cpu),
-      ms(report->marking_cpu), ms(report->finishing_cpu), report->heap_before >> 20, report->heap_after >> 20,
-      report->marked >> 20, report->goal == PTRDIFF_MAX ? 0 : report->goal >> 20, report->stack_bytes >> 20,
-      report->data_bytes >> 20, report->markers,
+      ms(report->marking_cpu), ms(report->idle_cpu), ms(report->finishing_cpu), report->heap_before >> 20,
+      report->heap_after >> 20, report->marked >> 20, report->goal == PTRDIFF_MAX ? 0 : report->goal >> 20,
+      report->stack_bytes >> 20, report->data_bytes >> 20, report->markers,
       report->reason == TRI_CYCLE_FORCED ? " (forced)"
       : report->young                    ? " (young)"
                                          : "");

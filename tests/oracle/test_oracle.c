@@ -415,12 +415,20 @@ static void do_clear(machine *m, const op *o) {
   if (slots) set_link(m, from, (int)(o->c % (uint64_t)slots), -1, 0);
 }
 
+/* The roots are static data, where the end of a single object of a type keeps nothing. */
+static bool is_kept_by_end(const object *o) {
+  bool single =
+      (o->kind >= PAIR && o->kind != PAIRS && o->kind != LEAF) || (o->kind == PAIRS && o->size == sizeof(pair));
+  return !single && !o->tiny && o->size;
+}
+
 /* A root may also point just past the end. */
 static void do_copy_root(machine *m, const op *o) {
   int id = walk(m, o->a);
   if (id < 0) return;
-  size_t size = m->objects[id].size;
-  set_root(m, (int)(o->b % ROOTS), id, m->objects[id].tiny || !size ? 0 : o->c % 4 ? o->c % size : size);
+  const object *to = &m->objects[id];
+  size_t into = to->tiny || !to->size ? 0 : o->c % to->size;
+  set_root(m, (int)(o->b % ROOTS), id, o->c % 4 == 0 && is_kept_by_end(to) ? to->size : into);
 }
 
 /* Calls for every root and every link of a reachable object that leads to id: gives them the new address, or clears

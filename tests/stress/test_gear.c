@@ -7,9 +7,11 @@
 
 #include <cmocka.h>
 
+#include <link.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -342,6 +344,100 @@ static void test_forks_while_marking(void **state) {
   assert_true(child_succeeded(&result));
 }
 
+/* ---- without a collector's thread: a child of several threads, which the library was not told of, starts none ---- */
+
+static _Atomic(bool) has_moved;
+
+static void *move_on(void *unused) {
+  move_nodes(CYCLES, 13);
+  atomic_store(&has_moved, true);
+  return unused;
+}
+
+static bool is_collecting(void) {
+  uint64_t begun, over;
+  tri_read_cycles(&begun, &over);
+  return begun != over;
+}
+
+/* A fork ends the session of who marks. */
+static void fork_while_others_mark(void) {
+  pthread_t mover;
+  fill_heap();
+  CHILD_CHECK(pthread_create(&mover, NULL, move_on, NULL) == 0);
+  while (!atomic_load(&has_moved)) {
+    if (!is_collecting()) continue;
+    pid_t child = fork();
+    CHILD_CHECK(child >= 0);
+    if (child == 0) _exit(0);
+    CHILD_CHECK(waitpid(child, NULL, 0) == child);
+  }
+  CHILD_CHECK(pthread_join(mover, NULL) == 0);
+  check_table();
+}
+
+static void *sleep_on(void *unused) {
+  pause();
+  return unused;
+}
+
+static void run_without_collector(void *unused) {
+  pthread_t sleeper;
+  int status;
+  (void)unused;
+  CHILD_CHECK(tri_alloc(64));
+  CHILD_CHECK(pthread_create(&sleeper, NULL, sleep_on, NULL) == 0);
+  pid_t child = _Fork();
+  CHILD_CHECK(child >= 0);
+  if (child == 0) {
+    fork_while_others_mark();
+    _exit(0);
+  }
+  CHILD_CHECK(waitpid(child, &status, 0) == child && status == 0);
+}
+
+static void test_marks_go_on_without_a_collector(void **state) {
+  (void)state;
+  SKIP_UNDER_TSAN("a child of several threads starts threads");
+  if (!works_here()) skip();
+  child_result result = child_run(run_without_collector, NULL, page_gear);
+  assert_true(child_succeeded(&result));
+}
+
+/* ---- a thread that holds the loader's lock, for which the collector waits ---- */
+
+enum { CROWD = 4 };
+static _Atomic(bool) is_crowd_over;
+
+static void *crowd(void *unused) {
+  while (!atomic_load(&is_crowd_over)) tri_keep_alive(node_new(1));
+  return unused;
+}
+
+static int allocate_much(struct dl_phdr_info *info, size_t size, void *unused) {
+  (void)info, (void)size, (void)unused;
+  for (int i = 0; i < 32 * MIB / (int)sizeof(node); i++) tri_keep_alive(node_new((uint64_t)i));
+  return 1;
+}
+
+static void run_in_loader(void *unused) {
+  pthread_t threads[CROWD];
+  (void)unused;
+  fill_heap();
+  for (int i = 0; i < CROWD; i++) CHILD_CHECK(pthread_create(&threads[i], NULL, crowd, NULL) == 0);
+  CHILD_CHECK(dl_iterate_phdr(allocate_much, NULL) == 1);
+  atomic_store(&is_crowd_over, true);
+  for (int i = 0; i < CROWD; i++) CHILD_CHECK(pthread_join(threads[i], NULL) == 0);
+}
+
+static void test_the_loaders_lock_is_given_back(void **state) {
+  (void)state;
+  SKIP_UNDER_TSAN("threads that compute are not stopped under it");
+  if (!works_here()) skip();
+  child_result result = child_run(run_in_loader, NULL, page_gear);
+  assert_true(child_succeeded(&result));
+}
+
 /* ---- the other gear ---- */
 
 static void run_stopping(void *unused) {
@@ -367,6 +463,8 @@ int main(void) {
       cmocka_unit_test(test_stacks_are_taken_again),
       cmocka_unit_test(test_frees_while_marking),
       cmocka_unit_test(test_forks_while_marking),
+      cmocka_unit_test(test_marks_go_on_without_a_collector),
+      cmocka_unit_test(test_the_loaders_lock_is_given_back),
       cmocka_unit_test(test_the_gear_that_stops),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,6 +18,7 @@
 #include "gc/start.h"
 #include "gc/sweep.h"
 #include "gc/thread.h"
+#include "gc/work.h"
 #endif
 
 #include "child.h"
@@ -467,6 +468,38 @@ static void test_system_call_before_the_heap(void **state) {
 
 #ifndef SHARED_LIBRARY
 
+/* It has the lock of the markers' buffers most of the time. */
+static void *be_marking(void *unused) {
+  step_await(&may_enter, 1);
+  CHILD_CHECK(tri_alloc(16));
+  tri_cache_defer(tri_cache_self);
+  step_reach(&inside, 1);
+  while (atomic_load(&may_leave) < 1) tri_work_recycle(tri_work_new());
+  tri_cache_undefer(tri_cache_self);
+  return unused;
+}
+
+/* A fork of the child's looks after the markers, of which there are none. */
+static void run_calls_while_marking(void *unused) {
+  (void)unused;
+  kept = tree_new(DEPTH);
+  pthread_t other = have_inside(be_marking);
+  for (int i = 0; i < CALLS; i++) {
+    pid_t child = fork_by_call();
+    if (child == 0) {
+      first_fork();
+      _exit(0);
+    }
+    await_child(child);
+  }
+  have_outside(other);
+}
+
+static void test_children_of_system_calls_while_others_mark(void **state) {
+  (void)state;
+  in_child(run_calls_while_marking);
+}
+
 static void *be_starting(void *unused) {
   step_await(&may_enter, 1);
   tri_start_pause();
@@ -512,6 +545,7 @@ int main(void) {
       cmocka_unit_test(test_system_call_before_the_heap),
 #ifndef SHARED_LIBRARY
       cmocka_unit_test(test_system_call_while_the_heap_starts),
+      cmocka_unit_test(test_children_of_system_calls_while_others_mark),
 #endif
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

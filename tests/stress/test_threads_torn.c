@@ -160,7 +160,11 @@ static void test_heap_not_at_rest(void **state) {
 
 /* ---- children fork again, whatever threads were on their way into collections ---- */
 
+static test_step collecting; /* threads */
+
 static void *collect_always(void *unused) {
+  tri_gc();
+  atomic_fetch_add(&collecting, 1);
   while (!atomic_load(&may_end)) tri_gc();
   return unused;
 }
@@ -169,6 +173,7 @@ static void run_children_of_children(void *unused) {
   pthread_t threads[ALLOCATORS];
   (void)unused;
   for (int i = 0; i < ALLOCATORS; i++) CHILD_CHECK(pthread_create(&threads[i], NULL, collect_always, NULL) == 0);
+  step_await(&collecting, ALLOCATORS); /* see use_library */
   for (int i = 0; i < 10 * FORKS; i++) {
     pid_t child = fork_child();
     if (child == 0) {

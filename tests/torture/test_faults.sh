@@ -8,6 +8,7 @@
 #   register  for it looks into stacks from where the mark did, and what the signal saved lies below;
 #   dirty     when what is lost was made during the mark: a pointer to it that was not read in the last stop may be a
 #             word that was there before (gc/check.h). So objects there are old: of the moving ones none is made anew.
+#   child     likewise, when the object was found in an earlier stop;
 #   new       likewise, when the pointer was found in an earlier stop and not written since: but objects are lost in
 #             each collection, and others are on stacks, or on pages just written.
 set -euo pipefail
@@ -53,7 +54,7 @@ expect_sound
 for fault in root child; do
   expect "inject=$fault" "$found"
   expect "inject=$fault,poison=1" "$found"
-  expect "inject=$fault,check=1" "$checked"
+  expect "inject=$fault,check=1" "$checked" --only move,dwell
 done
 in_registers=(--only "vector,scratch,callee,check,replace,dwell")
 expect inject=register "$found" "${in_registers[@]}"

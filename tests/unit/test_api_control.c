@@ -150,6 +150,26 @@ static void test_inner_and_end_pointers(void **state) {
   memset(static_block, 0, sizeof static_block);
 }
 
+typedef struct single {
+  void *first;
+  long second;
+} single;
+TRI_TYPE(single, first);
+
+/* In static data it is a pointer to what follows, if anything does. */
+static void test_the_end_of_a_single_object(void **state) {
+  (void)state;
+  for (int i = 0; i < 4000; i++) tri_keep_alive(tri_new(single)); /* the type has spans of its own from then on */
+  for (int i = 0; i < COUNT; i++) {
+    single *object = tri_new(single), *behind = tri_new(single);
+    disguised[i] = ~(uintptr_t)object;
+    static_block[i] = behind == object + 1 ? behind : NULL;
+  }
+  tri_gc();
+  ASSERT_FEW(count_alive(COUNT));
+  memset(static_block, 0, sizeof static_block);
+}
+
 static void test_noscan_keeps_nothing(void **state) {
   (void)state;
   static void *volatile holder; /* else the compiler keeps it nowhere */
@@ -361,6 +381,7 @@ int main(void) {
       cmocka_unit_test(test_many_roots),
       cmocka_unit_test(test_impossible_roots),
       cmocka_unit_test(test_inner_and_end_pointers),
+      cmocka_unit_test(test_the_end_of_a_single_object),
       cmocka_unit_test(test_noscan_keeps_nothing),
       cmocka_unit_test(test_cycles_are_collected),
       cmocka_unit_test(test_keep_alive),

@@ -84,7 +84,7 @@ static void test_full_when_old_objects_would_take_half_of_the_room(void **state)
 /* While the heap grows, what is new is what lives. */
 static void test_full_while_the_heap_grows(void **state) {
   (void)state;
-  tri_generations generations = {.can_be_young = false};
+  tri_generations generations = after_full(2);
   for (size_t left = 4; left < 4000; left *= 2) {
     tri_generations_end_full(&generations, left, true);
     assert_false(tri_generations_next_is_young(&generations, 2 * left));
@@ -92,6 +92,14 @@ static void test_full_while_the_heap_grows(void **state) {
   tri_generations_end_full(&generations, 2048, true); /* and no more */
   tri_generations_end_full(&generations, 2048, true);
   assert_true(tri_generations_next_is_young(&generations, 4096));
+}
+
+/* That the heap was empty before says nothing of what comes. */
+static void test_young_after_the_first(void **state) {
+  (void)state;
+  tri_generations generations = {.can_be_young = false};
+  tri_generations_end_full(&generations, 100, true);
+  assert_true(tri_generations_next_is_young(&generations, 200));
 }
 
 static void test_full_when_there_is_no_room(void **state) {
@@ -201,6 +209,7 @@ int main(void) {
       cmocka_unit_test(test_full_when_old_objects_have_taken_half_of_the_room),
       cmocka_unit_test(test_full_when_old_objects_would_take_half_of_the_room),
       cmocka_unit_test(test_full_while_the_heap_grows),
+      cmocka_unit_test(test_young_after_the_first),
       cmocka_unit_test(test_full_when_there_is_no_room),
       cmocka_unit_test(test_what_is_left_is_bounded),
       cmocka_unit_test(test_one_that_costs_half_of_a_full_one_does_not_pay),

@@ -43,14 +43,17 @@ static int count_threads(const char *wanted) {
   return count;
 }
 
+/* Three processors: one is a mark's share, on the two others it may be helped when they are idle. */
 static void check_helpers(void) {
+  CHILD_CHECK(count_threads("tricolor-idle") == MARKERS - 1);
   if (count_threads("tricolor-mark") != MARKERS - 1 || count_threads("tricolor-sweep") != 1)
     child_fail("%d markers beside the collecting thread, %d sweepers", count_threads("tricolor-mark"),
                count_threads("tricolor-sweep"));
 }
 
 static void check_no_helpers(void) {
-  CHILD_CHECK(count_threads("tricolor-mark") == 0 && count_threads("tricolor-sweep") == 0);
+  CHILD_CHECK(count_threads("tricolor-mark") == 0 && count_threads("tricolor-idle") == 0 &&
+              count_threads("tricolor-sweep") == 0);
 }
 
 static void await_child(pid_t child) {

@@ -26,7 +26,8 @@ static void test_every_size_maps_to_the_smallest_class(void **state) {
     if (size > tri_size_classes[want].size) want += tri_size_classes[want + 1].size == TRI_ODD_SIZE ? 2 : 1;
     assert_int_equal(tri_size_class_of(size), want);
     bool odd = size > 16 && size <= 24;
-    assert_int_equal(tri_size_class_of_type(size), odd ? (uint32_t)TRI_CLASS_ODD : want);
+    assert_int_equal(tri_size_class_of_type(size, 8), odd ? (uint32_t)TRI_CLASS_ODD : want);
+    assert_int_equal(tri_size_class_of_type(size, 16), want);
   }
   assert_int_equal(want, TRI_CLASS_COUNT - 1);
 }

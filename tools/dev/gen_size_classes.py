@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes src/heap/size_class_table.h: the size classes by Go's method (runtime/_mkmalloc/mksizeclasses.go), with every
 class a multiple of 16, because C wants 16-byte alignment and one bit of the side bitmaps stands for 16 bytes. The one
-exception is 24, for objects of which the type is known; no size leads to it by the tables.
+exception is 24, for single objects from tri_new; no size leads to it by the tables.
 
     tools/dev/gen_size_classes.py > src/heap/size_class_table.h
 """
