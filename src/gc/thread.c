@@ -254,6 +254,17 @@ static bool show_mapping(void *argument, const tri_os_mapping *mapping) {
   return true;
 }
 
+/* False when the system cannot be asked so. */
+static bool ask_for_mapping(tri_thread *thread) {
+  tri_os_mapping mapping;
+  tri_os_answer by_tls = thread->tls_top ? tri_os_query_mapping(thread->tls_top - 1, &mapping) : TRI_OS_NO;
+  tri_os_answer answer = by_tls == TRI_OS_NO ? tri_os_query_mapping(thread->sp, &mapping) : by_tls;
+  if (answer != TRI_OS_YES) return answer == TRI_OS_NO;
+  thread->stack_low = mapping.low;
+  thread->stack_high = by_tls == TRI_OS_YES ? thread->tls_top : mapping.high;
+  return true;
+}
+
 static void begin_search(tri_thread *thread) {
   thread->stack_low = thread->stack_high = 0;
   thread->tls_top = thread->shares_tls ? 0 : tri_os_static_tls(thread->thread_pointer).high;
@@ -274,9 +285,12 @@ static tri_thread *next_unbounded(tri_thread *thread) {
 
 bool tri_threads_find_stacks(void) {
   tri_thread *first = next_unbounded(registry.threads);
-  if (!first) return true;
-  for (tri_thread *thread = first; thread; thread = next_unbounded(thread->next)) begin_search(thread);
-  if (!tri_os_visit_mappings(show_mapping, NULL)) {
+  bool answered = true;
+  for (tri_thread *thread = first; thread; thread = next_unbounded(thread->next)) {
+    begin_search(thread);
+    answered = answered && ask_for_mapping(thread);
+  }
+  if (!answered && !tri_os_visit_mappings(show_mapping, NULL)) {
     tri_stop_blame(TRI_TROUBLE_MAPPINGS, 0, errno);
     return false;
   }

@@ -103,8 +103,8 @@ bool tri_thread_is_starting_own(void);
 /* How many tasks there are when every one is known. Lock held. */
 int tri_threads_expected_tasks(void);
 
-/* Looks for the stacks of threads whose bounds are not known, in one reading of the mappings. All are stopped. False,
- * and the stop hears why (tri_stop_blame), when some cannot be found. */
+/* Looks for the stacks of threads whose bounds are not known, in one reading of the mappings at most. All are stopped.
+ * False, and the stop hears why (tri_stop_blame), when some cannot be found. */
 bool tri_threads_find_stacks(void);
 
 /* Only the forking thread lives on in the child. torn: others may have been using the heap or, when the lock was not

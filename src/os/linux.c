@@ -5,6 +5,7 @@
  * blocking region. Takes no lock; errno may change. Called by every layer above. */
 #include <errno.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -118,12 +119,46 @@ static bool tri_mapping_compare(void *argument, const tri_os_mapping *mapping) {
   return search->address >= mapping->high;
 }
 
-bool tri_os_find_mapping(uintptr_t address, tri_os_mapping *mapping) {
+bool tri_os_find_mapping_and_below(uintptr_t address, tri_os_mapping *mapping) {
   tri_mapping_search search = {.address = address, .found = mapping};
   mapping->high = 0;
   if (!tri_os_visit_mappings(tri_mapping_compare, &search)) return false;
   errno = EFAULT;
   return mapping->high != 0;
+}
+
+/* Of linux/fs.h since Linux 6.11: PROCMAP_QUERY and what it takes. */
+typedef struct tri_mapping_query {
+  uint64_t size, query_flags, query_address;
+  uint64_t low, high, flags, page_size, offset, inode;
+  uint32_t device_major, device_minor, name_size, build_id_size;
+  uint64_t name, build_id;
+} tri_mapping_query;
+
+#define TRI_PROCMAP_QUERY _IOWR('f', 17, tri_mapping_query)
+
+enum { TRI_MAPPING_READABLE = 1, TRI_MAPPING_WRITABLE = 2 };
+
+tri_os_answer tri_os_query_mapping(uintptr_t address, tri_os_mapping *mapping) {
+  tri_mapping_query query = {.size = sizeof query, .query_address = address};
+  tri_proc_file file;
+  mapping->high = 0;
+  if (!tri_proc_open(&file, "/proc/thread-self/maps")) return TRI_OS_UNKNOWN;
+  int error = syscall(SYS_ioctl, file.descriptor, TRI_PROCMAP_QUERY, &query) == 0 ? 0 : errno;
+  tri_proc_close(&file);
+  if (error) return error == ENOENT ? TRI_OS_NO : TRI_OS_UNKNOWN;
+  *mapping = (tri_os_mapping){.low = (uintptr_t)query.low,
+                              .high = (uintptr_t)query.high,
+                              .readable = query.flags & TRI_MAPPING_READABLE,
+                              .writable = query.flags & TRI_MAPPING_WRITABLE};
+  return TRI_OS_YES;
+}
+
+bool tri_os_find_mapping(uintptr_t address, tri_os_mapping *mapping) {
+  tri_os_answer answer = tri_os_query_mapping(address, mapping);
+  if (answer == TRI_OS_UNKNOWN) return tri_os_find_mapping_and_below(address, mapping);
+  errno = EFAULT;
+  return answer == TRI_OS_YES;
 }
 
 /* ---- time ---- */

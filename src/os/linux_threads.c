@@ -263,7 +263,7 @@ extern void *__libc_stack_end __attribute__((weak));
 bool tri_os_main_stack(uintptr_t *low, uintptr_t *high) {
   tri_os_mapping mapping;
   struct rlimit limit;
-  if (!&__libc_stack_end || !tri_os_find_mapping((uintptr_t)__libc_stack_end, &mapping)) return false;
+  if (!&__libc_stack_end || !tri_os_find_mapping_and_below((uintptr_t)__libc_stack_end, &mapping)) return false;
   *high = mapping.high;
   *low = mapping.below;
   if (getrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_cur < mapping.high - mapping.below)

@@ -181,16 +181,41 @@ static void test_find_mapping_edges(void **state) {
   assert_true(tri_os_commit(start + 2 * page, page, NULL));
   tri_os_unreserve(start + 3 * page, page);
   assert_true(tri_os_commit(start + 4 * page, page, NULL));
-  assert_true(tri_os_find_mapping(address_of(start + 2 * page), &mapping));
+  assert_true(tri_os_find_mapping_and_below(address_of(start + 2 * page), &mapping));
   assert_int_equal(mapping.low, address_of(start + 2 * page));
   assert_int_equal(mapping.high, address_of(start + 3 * page));
   assert_int_equal(mapping.below, mapping.low);
-  assert_true(tri_os_find_mapping(address_of(start + 3 * page - 1), &mapping));
-  assert_false(tri_os_find_mapping(address_of(start + 3 * page), &mapping));
-  assert_true(tri_os_find_mapping(address_of(start + 4 * page), &mapping));
+  assert_true(tri_os_find_mapping_and_below(address_of(start + 3 * page - 1), &mapping));
+  assert_false(tri_os_find_mapping_and_below(address_of(start + 3 * page), &mapping));
+  assert_true(tri_os_find_mapping_and_below(address_of(start + 4 * page), &mapping));
   assert_int_equal(mapping.below, address_of(start + 3 * page));
   tri_os_unreserve(start, 3 * page);
   tri_os_unreserve(start + 4 * page, 5 * page);
+}
+
+/* The system's own answers are those of the list; where it cannot be asked, it says so. */
+static bool ask_again(void *stack, const tri_os_mapping *shown) {
+  tri_os_mapping asked;
+  bool grows = address_of(stack) >= shown->low && address_of(stack) < shown->high;
+  if (grows || shown->low > address_of(stack)) return true; /* and what is the kernel's lies above it */
+  for (int end = 0; end < 2; end++) {
+    tri_os_answer answer = tri_os_query_mapping(end ? shown->high - 1 : shown->low, &asked);
+    if (answer == TRI_OS_UNKNOWN) return true;
+    assert_int_equal(answer, TRI_OS_YES);
+    assert_int_equal(asked.low, shown->low);
+    assert_int_equal(asked.high, shown->high);
+    assert_int_equal(asked.readable, shown->readable);
+    assert_int_equal(asked.writable, shown->writable);
+  }
+  return true;
+}
+
+static void test_query_mapping(void **state) {
+  (void)state;
+  tri_os_mapping mapping;
+  assert_true(tri_os_visit_mappings(ask_again, &mapping));
+  assert_int_not_equal(tri_os_query_mapping(0, &mapping), TRI_OS_YES);
+  assert_int_equal(mapping.high, 0);
 }
 
 /* The list is longer than the buffer it is read through, in every position of a line. */
@@ -201,7 +226,7 @@ static void test_find_mapping_among_many(void **state) {
   for (size_t i = 0; i < COUNT; i++) assert_true(tri_os_commit(start + (2 * i + 1) * page, page, NULL));
   for (size_t i = 0; i < 2 * COUNT; i++) {
     tri_os_mapping mapping;
-    assert_true(tri_os_find_mapping(address_of(start + i * page + 8), &mapping));
+    assert_true(tri_os_find_mapping_and_below(address_of(start + i * page + 8), &mapping));
     assert_int_equal(mapping.readable, i % 2);
     assert_int_equal(mapping.writable, i % 2);
     if (i == 0) continue;
@@ -346,6 +371,7 @@ int main(void) {
       cmocka_unit_test(test_find_mapping_of_known_places),
       cmocka_unit_test(test_find_mapping_edges),
       cmocka_unit_test(test_find_mapping_among_many),
+      cmocka_unit_test(test_query_mapping),
       cmocka_unit_test(test_clocks_advance),
       cmocka_unit_test(test_wall_clock),
       cmocka_unit_test(test_sleep_lasts),
