@@ -1,7 +1,7 @@
 /* cycle.c - the story of one collection, and who makes it.
  *
  *  1. A thread notices the need: the heap has grown to its trigger, the program asks, memory has run out, or the last
- *     collection was long ago, which the collector's own thread looks after.
+ *     full collection was long ago, which the collector's own thread looks after.
  *  2. When the heap has grown and a mark can be made beside the program, the collector's own thread is woken, and the
  *     thread goes on. In all other cases the thread makes the collection itself and has it finished when it returns.
  *  3. Who makes it visits the loader (its lock is taken first, so that no stopped thread holds it), takes the cycle

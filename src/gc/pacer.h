@@ -156,7 +156,7 @@ size_t tri_pacer_heap_goal(const tri_pacer *pacer, tri_pacer_memory memory);
 /* When to start the next cycle, and its goal. Both TRI_PACER_NEVER: never. (trigger) */
 tri_pacer_point tri_pacer_trigger(const tri_pacer *pacer, tri_pacer_memory memory);
 
-/* Whether a cycle is due because the last was so long ago: more than period; Go's is two minutes. last_end,
+/* Whether a cycle is due because the last full one was so long ago: more than period; Go's is two minutes. last_end,
  * now: on one clock; 0: there was none. (gcTrigger.test with gcTriggerTime, forcegcperiod) */
 bool tri_pacer_is_due(const tri_pacer *pacer, uint64_t period, uint64_t last_end, uint64_t now);
 
