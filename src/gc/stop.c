@@ -267,7 +267,9 @@ static bool learn_tasks(bool *sure) {
   *sure = count == tri_os_task_count();
   for (int i = 0; i < count; i++) {
     int id = stop.tasks[i];
-    if (tri_thread_find(id) || tri_thread_is_ours(id) || tri_os_task_is_kernel(id) == TRI_OS_YES) continue;
+    if (tri_thread_find(id) || tri_thread_is_ours(id) || tri_os_task_is_kernel(id) == TRI_OS_YES ||
+        tri_thread_is_leaving(id))
+      continue;
     if (!tri_thread_record(id)) {
       tri_stop_blame(TRI_TROUBLE_MEMORY, 0, 0);
       return false;
@@ -283,7 +285,7 @@ static int send_signal(tri_thread *thread) {
   return error;
 }
 
-/* The thread has ended without an answer. */
+/* The thread has ended without an answer, or will. */
 static void give_up(tri_thread *thread, uint32_t sequence) {
   thread->gone = true;
   if (answer(thread, sequence)) atomic_fetch_sub_explicit(&stop.missing, 1, memory_order_relaxed);
@@ -345,7 +347,7 @@ static int look_after_missing(uint32_t sequence) {
     if (thread->gone || !is_asked(thread, sequence)) continue;
     tri_os_answer is_kernel = tri_os_task_is_kernel(thread->id);
     int error = send_signal(thread);
-    if (error == ESRCH || is_kernel == TRI_OS_YES)
+    if (error == ESRCH || is_kernel == TRI_OS_YES || tri_thread_is_leaving(thread->id))
       give_up(thread, sequence);
     else if ((error || trouble_with(thread, is_kernel) != TRI_TROUBLE_NONE) && enough < TRIES)
       enough = thread->stuck ? TRIES_AGAIN : TRIES;

@@ -2,6 +2,7 @@
 #include "gc/thread.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -11,13 +12,18 @@
 #include "heap/heap.h"
 
 /* Of our own: those that mark, and the others. */
-enum { TRI_OWN_THREADS = TRI_MOST_GC_THREADS + 8, ID_LISTS = 1024 };
+enum {
+  TRI_OWN_THREADS = TRI_MOST_GC_THREADS + 8,
+  ID_LISTS = 1024,
+  EXIT_ROUND = PTHREAD_DESTRUCTOR_ITERATIONS - 1, /* sanitizers, which this code may call, leave in the last one */
+};
 
 static struct {
   tri_lock lock;
   tri_thread *threads;
   tri_thread *unused;
   tri_thread *by_id[ID_LISTS];
+  int leaving[ID_LISTS]; /* ids of threads that were detached at their end, by the same hash; the last of each */
   int count;
   int own_ids[TRI_OWN_THREADS], own_count;
   bool starts_none; /* of our own */
@@ -56,9 +62,22 @@ tri_thread *tri_threads_first(void) {
   return registry.threads;
 }
 
+/* As late as can be, so that what follows is the C library's work. */
 static void on_thread_exit(void *thread) {
-  (void)thread;
+  static _Thread_local int round __attribute__((tls_model("initial-exec")));
+  if (++round < EXIT_ROUND) {
+    pthread_setspecific(registry.exit_key, thread);
+    return;
+  }
+  tri_threads_lock();
+  registry.leaving[(unsigned)tri_os_thread_id() % ID_LISTS] = tri_os_thread_id();
+  tri_threads_unlock();
   tri_thread_detach_self();
+}
+
+bool tri_thread_is_leaving(int id) {
+  TRI_ASSERT(tri_lock_is_held(&registry.lock));
+  return registry.leaving[(unsigned)id % ID_LISTS] == id && tri_os_task_blocks_all(id);
 }
 
 bool tri_thread_defers_stops(void) { return atomic_load_explicit(&tri_cache_self->defer, memory_order_relaxed) > 0; }
@@ -191,7 +210,9 @@ tri_thread *tri_thread_attach_self(void) {
   bool bounded = tri_os_stack_bounds(&low, &high);
   tri_threads_lock();
   uint64_t mask = tri_os_block_signals();
-  tri_thread *thread = tri_thread_record(tri_os_thread_id());
+  int id = tri_os_thread_id(), *leaving = &registry.leaving[(unsigned)id % ID_LISTS];
+  if (*leaving == id) *leaving = 0;
+  tri_thread *thread = tri_thread_record(id);
   if (thread) {
     thread->thread_pointer = tri_os_thread_pointer();
     thread->shares_tls = false;

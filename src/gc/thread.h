@@ -72,6 +72,11 @@ tri_thread *tri_thread_known(void);
 /* The same where a thread may run that has no thread-local storage of its own: NULL there. */
 tri_thread *tri_thread_here(void);
 
+/* Whether the task is a thread in its last moments: it was detached by the C library's ending it, has not come back,
+ * and blocks even signals that no program can block. It runs nothing of the program's any more, and may not be waited
+ * for in a stop: to free its memory it may wait for a lock of malloc's that a stopped thread has. Lock held. */
+bool tri_thread_is_leaving(int id);
+
 tri_thread *tri_thread_attach_self(void);
 void tri_thread_detach_self(void);
 

@@ -232,14 +232,25 @@ static bool tri_proc_find(tri_proc_file *file, const char *label) {
   return *next == 0;
 }
 
-tri_os_answer tri_os_task_blocks(int id, int signal) {
+static tri_os_answer tri_task_blocked(int id, uint64_t *blocked) {
   tri_proc_file file;
-  uint64_t blocked;
   if (!tri_task_open(&file, id, "status")) return tri_task_unread(id);
-  bool found = tri_proc_find(&file, "\nSigBlk:\t") && tri_proc_number(&file, 16, &blocked) == '\n';
+  bool found = tri_proc_find(&file, "\nSigBlk:\t") && tri_proc_number(&file, 16, blocked) == '\n';
   tri_proc_close(&file);
-  if (!found) return tri_task_unread(id);
+  return found ? TRI_OS_YES : tri_task_unread(id);
+}
+
+tri_os_answer tri_os_task_blocks(int id, int signal) {
+  uint64_t blocked;
+  tri_os_answer read = tri_task_blocked(id, &blocked);
+  if (read != TRI_OS_YES) return read;
   return blocked & tri_signal_bit(signal) ? TRI_OS_YES : TRI_OS_NO;
+}
+
+/* SIGKILL and SIGSTOP cannot be. */
+bool tri_os_task_blocks_all(int id) {
+  uint64_t blocked, all = ~(tri_signal_bit(SIGKILL) | tri_signal_bit(SIGSTOP));
+  return tri_task_blocked(id, &blocked) == TRI_OS_YES && (blocked & all) == all;
 }
 
 int tri_os_signal_thread(int id, int signal) {
