@@ -229,8 +229,14 @@ TRI_API void *tri_alloc_site(tri_site *site) TRI_ATTR_MALLOC;
 
 TRI_API void *tri_alloc_site_array(tri_site *site, size_t count) TRI_ATTR_MALLOC;
 
-/* The short way of tri_alloc_site, compiled into the program: takes a free slot of the calling thread's cache. The two
- * declarations below are the library's own and change with its SONAME. */
+/* The library's own, which change with its SONAME: what is compiled into programs looks here, and into tricolor/pool.h.
+ * Of the calling thread: its number, where the heap is, and its cache of free slots. */
+struct tri_self {
+  uint32_t number; /* none has it but this one, while it lives; UINT32_MAX: the library does not know the thread yet */
+  uintptr_t heap;
+  size_t heap_size;
+};
+TRI_API extern __thread struct tri_self tri_self __attribute__((tls_model("initial-exec")));
 struct tri_cache;
 TRI_API extern __thread struct tri_cache *tri_cache_self __attribute__((tls_model("initial-exec")));
 typedef struct tri_cache_slot_ {
@@ -240,8 +246,8 @@ typedef struct tri_cache_slot_ {
   uint32_t bucket;
 } tri_cache_slot_;
 
-/* A thread stopped between the store and its use of the object must have the object's address in a register: the asm
- * makes the address come first. */
+/* The short way of tri_alloc_site: takes a free slot. A thread stopped between the store and its use of the object must
+ * have the object's address in a register: the asm makes the address come first. */
 static inline void *tri_alloc_site_here_(tri_site *site) {
   tri_cache_slot_ *slot =
       (tri_cache_slot_ *)(void *)((char *)tri_cache_self + __atomic_load_n(&site->slot, __ATOMIC_RELAXED));

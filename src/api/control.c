@@ -11,6 +11,7 @@
 #include "gc/sweep.h"
 #include "gc/thread.h"
 #include "heap/heap.h"
+#include "pool/pool.h"
 
 #define TEXT_(x) #x
 #define TEXT(x) TEXT_(x)
@@ -74,7 +75,9 @@ static bool start(void) {
 
 TRI_API void tri_gc(void) {
   TRI_KEEP_ERRNO;
-  if (start()) (void)tri_cycle_run(TRI_CYCLE_FORCED);
+  if (!start()) return;
+  (void)tri_cycle_run(TRI_CYCLE_FORCED);
+  tri_pools_destroy();
 }
 
 TRI_API int tri_set_gc_percent(int percent) {

@@ -112,6 +112,13 @@ bool tri_collection_assist_fully(void) { return tri_mark_assist(SIZE_MAX, FULL_A
 
 /* ---- stops ---- */
 
+_Atomic(void (*)(void)) tri_collection_full_begins TRI_OWN_DATA;
+
+static void tell_that_full_begins(void) {
+  void (*hook)(void) = atomic_load_explicit(&tri_collection_full_begins, memory_order_relaxed);
+  if (hook) hook();
+}
+
 static void each_cache(void (*visit)(tri_cache *)) {
   for (tri_thread *thread = tri_threads_first(); thread; thread = thread->next) visit(&thread->cache);
 }
@@ -308,6 +315,7 @@ static tri_collection_status stop_and_mark(void) {
     return give_up();
   }
   uint64_t stopped = tri_os_now(), cpu_stopped = tri_os_thread_cpu();
+  tell_that_full_begins();
   bool complete = gather_threads(tri_roots_add_frames) && tri_roots_add_all_data();
   each_cache(tri_cache_sweep);
   if (complete) {
@@ -363,8 +371,10 @@ static bool take_first_roots(bool arms) {
   return taken;
 }
 
+/* The first stop of a full one beside the program. */
 static bool sweep_caches(void) {
   if (!stop_world()) return false;
+  tell_that_full_begins();
   each_cache(tri_cache_sweep);
   resume_world();
   return true;

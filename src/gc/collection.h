@@ -19,6 +19,9 @@ typedef enum tri_collection_status {
 
 bool tri_collection_init(const tri_settings *settings);
 
+/* Called in the first stop of every full collection, before any root is read, when it is not NULL. Relaxed. */
+extern _Atomic(void (*)(void)) tri_collection_full_begins;
+
 /* Begins one; none is under way. Where that takes less than a stop may last, or nothing else can be done, it stops the
  * world, marks, and is done. */
 tri_collection_status tri_collection_begin(tri_cycle_reason reason);

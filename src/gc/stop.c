@@ -163,7 +163,7 @@ static tri_thread *attach_in_handler(bool shares_tls) {
   if (!thread) return NULL;
   thread->thread_pointer = tri_os_thread_pointer();
   thread->shares_tls = shares_tls;
-  if (!shares_tls) tri_cache_self = &thread->cache;
+  if (!shares_tls) tri_cache_adopt(&thread->cache);
   return thread;
 }
 

@@ -25,6 +25,7 @@ static struct {
   tri_thread *by_id[ID_LISTS];
   int leaving[ID_LISTS]; /* ids of threads that were detached at their end, by the same hash; the last of each */
   int count;
+  uint32_t made; /* records */
   int own_ids[TRI_OWN_THREADS], own_count;
   bool starts_none; /* of our own */
   pthread_key_t exit_key;
@@ -127,12 +128,12 @@ tri_thread *tri_thread_record(int id) {
   tri_thread *thread = tri_thread_find(id);
   if (thread) return thread;
   thread = registry.unused;
-  if (thread)
-    registry.unused = thread->next;
-  else if (!(thread = tri_meta_alloc(TRI_META_CACHE, sizeof *thread)))
-    return NULL;
+  if (!thread && !(thread = tri_meta_alloc(TRI_META_CACHE, sizeof *thread))) return NULL;
+  uint32_t number = thread == registry.unused ? thread->cache.number : registry.made++;
+  if (thread == registry.unused) registry.unused = thread->next;
   memset((void *)thread, 0, sizeof *thread);
   tri_cache_init(&thread->cache);
+  thread->cache.number = number;
   thread->id = id;
   thread->unbounded = true;
   /* Neither this stop nor the next one has asked it, however often the sequence has gone round. */
@@ -222,7 +223,7 @@ tri_thread *tri_thread_attach_self(void) {
     thread->stack_low = low;
     thread->stack_high = high;
     thread->unbounded = !bounded;
-    tri_cache_self = &thread->cache;
+    tri_cache_adopt(&thread->cache);
   }
   tri_threads_unlock();
   tri_os_unblock_signals(mask);
@@ -252,7 +253,7 @@ void tri_thread_detach_self(void) {
   pthread_setspecific(registry.exit_key, NULL);
   tri_threads_lock();
   uint64_t mask = tri_os_block_signals();
-  tri_cache_self = &tri_cache_none;
+  tri_cache_adopt(&tri_cache_none);
   tri_thread_forget(thread);
   tri_threads_unlock();
   tri_os_unblock_signals(mask);

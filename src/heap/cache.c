@@ -6,7 +6,9 @@
 
 #include "heap/heap.h"
 
-tri_cache tri_cache_none TRI_OWN_DATA = {.slots[0].bucket = UINT32_MAX}; /* no slot has bucket 0, see api/types.c */
+/* No slot has bucket 0, see api/types.c. */
+tri_cache tri_cache_none TRI_OWN_DATA = {.slots[0].bucket = UINT32_MAX, .number = UINT32_MAX};
+_Thread_local struct tri_self tri_self __attribute__((tls_model("initial-exec"))) = {.number = UINT32_MAX};
 _Thread_local tri_cache *tri_cache_self __attribute__((tls_model("initial-exec"))) = &tri_cache_none;
 
 enum {

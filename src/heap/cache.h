@@ -28,6 +28,8 @@
 #ifndef TRI_CACHE_H
 #define TRI_CACHE_H
 
+#include <tricolor.h>
+
 #include "heap/central.h"
 #include "heap/counts.h"
 #include "heap/gate.h"
@@ -63,12 +65,18 @@ typedef struct tri_cache {
   size_t to_assist;        /* bytes claimed while a mark is on, for which the owner has not scanned yet */
   tri_tally counts;        /* allocated counts claims: waiting slots are subtracted on reading */
   tri_span_supply supply;
+  uint32_t number; /* of its thread: small, no other thread's while it lives. tri_cache_none's is UINT32_MAX */
 } tri_cache;
 
-/* The calling thread's cache; a cache without slots until the thread is attached. Exported for the short way of
- * allocation that tricolor.h compiles into programs. */
-extern _Thread_local tri_cache *tri_cache_self __attribute__((visibility("default"), tls_model("initial-exec")));
+/* tri_cache_self is the calling thread's cache; this one, without slots, until it is attached. */
 extern tri_cache tri_cache_none;
+
+/* The calling thread's cache from now on; tri_cache_none: it has none. */
+TRI_INLINE void tri_cache_adopt(tri_cache *cache) {
+  bool none = cache == &tri_cache_none;
+  tri_self = (struct tri_self){cache->number, tri_the_arena.base, none ? 0 : tri_the_arena.reserved};
+  tri_cache_self = cache;
+}
 
 void tri_cache_init(tri_cache *cache);
 
