@@ -233,7 +233,7 @@ TRI_API void *tri_alloc_site_array(tri_site *site, size_t count) TRI_ATTR_MALLOC
  * Of the calling thread: its number, where the heap is, and its cache of free slots. */
 struct tri_self {
   uint32_t number; /* none has it but this one, while it lives; UINT32_MAX: the library does not know the thread yet */
-  uintptr_t heap;
+  uintptr_t heap;  /* it lies between this and heap_size more */
   size_t heap_size;
 };
 TRI_API extern __thread struct tri_self tri_self __attribute__((tls_model("initial-exec")));

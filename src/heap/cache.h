@@ -71,10 +71,13 @@ typedef struct tri_cache {
 /* tri_cache_self is the calling thread's cache; this one, without slots, until it is attached. */
 extern tri_cache tri_cache_none;
 
-/* The calling thread's cache from now on; tri_cache_none: it has none. */
+/* The calling thread's cache from now on; tri_cache_none: it has none. Thread-local variables are roots, so what
+ * tri_self says must not be the address of the heap's first object. */
 TRI_INLINE void tri_cache_adopt(tri_cache *cache) {
   bool none = cache == &tri_cache_none;
-  tri_self = (struct tri_self){cache->number, tri_the_arena.base, none ? 0 : tri_the_arena.reserved};
+  tri_self = (struct tri_self){.number = cache->number,
+                               .heap = tri_the_arena.base - TRI_GRANULE,
+                               .heap_size = none ? 0 : tri_the_arena.reserved + TRI_GRANULE};
   tri_cache_self = cache;
 }
 

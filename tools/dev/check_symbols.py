@@ -18,12 +18,13 @@ DECLARATION = re.compile(r"\bTRI_API\b([^;]*);")
 
 
 def declared_functions():
-    """The names of functions, or else of pointers, that follow TRI_API in the public headers."""
+    """The names of functions, or else of pointers and structs, that follow TRI_API in the public headers."""
     names = set()
     for header in sorted((ROOT / "include").rglob("*.h")):
         text = DIRECTIVE.sub("", COMMENT.sub(" ", header.read_text(encoding="utf-8")))
         for declaration in DECLARATION.findall(text):
-            name = re.search(r"\b(tri_\w+)\s*\(", declaration) or re.search(r"\*\s*(tri_\w+)", declaration)
+            forms = (r"\b(tri_\w+)\s*\(", r"\*\s*(tri_\w+)", r"\bstruct \w+ (tri_\w+)")
+            name = next(filter(None, (re.search(form, declaration) for form in forms)), None)
             if not name:
                 sys.exit(f"check_symbols: {header.name}: cannot read the declaration TRI_API{declaration};")
             names.add(name.group(1))
