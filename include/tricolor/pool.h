@@ -70,6 +70,29 @@ typedef struct tri_pool_stats {
 /* Fills *stats. Stops nobody; O(threads). */
 TRI_API void tri_pool_read_stats(const tri_pool *pool, tri_pool_stats *stats);
 
+/* ---- Pools of buffers by size ------------------------------------------------------------------------------------ */
+
+/* Pools of pointer-free buffers, one for each of a few sizes. */
+typedef struct tri_sized_pool tri_sized_pool;
+
+/* sizes: ascending, none twice, none 0; read during the call only. NULL: 64, 256, 1024, 4096 and 16384 bytes, count is
+ * ignored. NULL with errno ENOMEM, or with EINVAL and a line on standard error when the sizes are not so. */
+TRI_API tri_sized_pool *tri_sized_pool_new(const size_t *sizes, size_t count);
+
+/* A buffer of tri_sized_pool_size(pool, size) bytes: one that was put, as it was then, or a new one of zeros. NULL with
+ * errno ENOMEM. As fast as tri_pool_get. */
+TRI_API void *tri_sized_pool_get(tri_sized_pool *pool, size_t size);
+
+/* The least of the pool's sizes that is not below this one; size itself when it is larger than all: such buffers are
+ * made for the call, and not kept. */
+TRI_API size_t tri_sized_pool_size(const tri_sized_pool *pool, size_t size);
+
+/* Gives a buffer of exactly one of the pool's sizes to it, to be had again as it is; _clear fills it with zeros first.
+ * false, and the buffer is the caller's still, when size is none of them. NULL: false. Abort, with a line that names
+ * the values, when the buffer is no object of this heap, or has fewer than size bytes. */
+TRI_API bool tri_sized_pool_put(tri_sized_pool *pool, void *buffer, size_t size);
+TRI_API bool tri_sized_pool_put_clear(tri_sized_pool *pool, void *buffer, size_t size);
+
 /* ---- The short ways of the two, compiled into the program; the rest is the library's own, and changes with its
  * SONAME */
 

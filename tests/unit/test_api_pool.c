@@ -349,7 +349,7 @@ static void test_misuse(void **state) {
   static const struct {
     void (*body)(void *);
     const char *const *environment;
-    const char *texts[2];
+    const char *texts[2]; /* up to a NULL */
   } cases[] = {
       {put_foreign, NULL, {"tri_pool_put: 0x"}},
       {put_foreign, NULL, {"is not an object of this heap"}},
@@ -372,10 +372,81 @@ static void test_impossible_options(void **state) {
   assert_int_equal(errno, EINVAL);
 }
 
+/* ---- buffers by size ---- */
+
+static void test_sized_pools(void **state) {
+  (void)state;
+  tri_sized_pool *pool = tri_sized_pool_new(NULL, 0);
+  static const size_t asked[] = {0, 1, 64, 65, 4096, 16384}, given[] = {64, 64, 64, 256, 4096, 16384};
+  for (int i = 0; i < 6; i++) {
+    assert_int_equal(tri_sized_pool_size(pool, asked[i]), given[i]);
+    char *buffer = tri_sized_pool_get(pool, asked[i]);
+    for (size_t at = 0; at < given[i]; at++) assert_int_equal(buffer[at], 0);
+    buffer[given[i] - 1] = 7;
+    assert_true(tri_sized_pool_put(pool, buffer, given[i]));
+    assert_ptr_equal(tri_sized_pool_get(pool, asked[i]), buffer);
+    assert_int_equal(buffer[given[i] - 1], 7);
+    assert_true(tri_sized_pool_put_clear(pool, buffer, given[i]));
+    assert_int_equal(buffer[given[i] - 1], 0);
+    (void)tri_sized_pool_get(pool, asked[i]);
+  }
+  char *large = tri_sized_pool_get(pool, 100000);
+  assert_true(tri_size_of(large) >= 100000 && tri_sized_pool_size(pool, 100000) == 100000);
+  assert_false(tri_sized_pool_put(pool, large, 100000));
+  assert_false(tri_sized_pool_put_clear(pool, large, 65));
+  assert_false(tri_sized_pool_put(pool, NULL, 64));
+}
+
+static void test_small_sizes(void **state) {
+  (void)state;
+  static const size_t sizes[] = {1, 8};
+  tri_sized_pool *pool = tri_sized_pool_new(sizes, 2);
+  char *one = tri_sized_pool_get(pool, 1), *other = tri_sized_pool_get(pool, 5);
+  assert_true(tri_sized_pool_put(pool, one, 1) && tri_sized_pool_put(pool, other, 8));
+  assert_ptr_equal(tri_sized_pool_get(pool, 1), one);
+  assert_ptr_equal(tri_sized_pool_get(pool, 2), other);
+}
+
+static void test_impossible_sizes(void **state) {
+  (void)state;
+  static const size_t falling[] = {64, 32}, twice[] = {64, 64}, none[] = {0};
+  assert_null(tri_sized_pool_new(falling, 2));
+  assert_null(tri_sized_pool_new(twice, 2));
+  errno = 0;
+  assert_null(tri_sized_pool_new(none, 1));
+  assert_int_equal(errno, EINVAL);
+  assert_null(tri_sized_pool_new(falling, 0));
+}
+
+static void put_short(void *unused) {
+  (void)unused;
+  (void)tri_sized_pool_put(tri_sized_pool_new(NULL, 0), tri_alloc(64), 1024);
+}
+
+static void put_foreign_buffer(void *unused) {
+  char on_stack[64];
+  (void)unused;
+  (void)tri_sized_pool_put(tri_sized_pool_new(NULL, 0), on_stack, 64);
+}
+
+static void test_misuse_of_sized_pools(void **state) {
+  (void)state;
+  child_result result = child_run(put_short, NULL, NULL);
+  assert_true(child_aborted(
+      &result, (const char *const[]){"tri_sized_pool_put: the buffer at 0x", "has 64 bytes, not 1024", NULL}));
+  result = child_run(put_foreign_buffer, NULL, NULL);
+  assert_true(
+      child_aborted(&result, (const char *const[]){"tri_sized_pool_put: 0x", "is not an object of this heap", NULL}));
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_misuse), /* children first: the parent has no heap yet */
+      cmocka_unit_test(test_misuse_of_sized_pools),
       cmocka_unit_test(test_empty_pools),
+      cmocka_unit_test(test_sized_pools),
+      cmocka_unit_test(test_small_sizes),
+      cmocka_unit_test(test_impossible_sizes),
       cmocka_unit_test(test_the_last_one_comes_first),
       cmocka_unit_test(test_many_objects),
       cmocka_unit_test(test_two_collections_empty_it),
