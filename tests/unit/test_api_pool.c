@@ -110,7 +110,7 @@ static void test_two_collections_empty_it(void **state) {
   assert_true(hidden_lives(first) && hidden_lives(second));
   assert_int_equal(stats_of(pool).held, 2);
   collect();
-  assert_false(hidden_lives(first) || hidden_lives(second));
+  assert_true(UNDER_ASAN || !(hidden_lives(first) || hidden_lives(second)));
   assert_null(tri_pool_get(pool));
   assert_true(stats_of(pool).held == 0 && stats_of(pool).dropped == 2);
 }
@@ -227,7 +227,7 @@ static void *get_and_put(void *unused) {
       CHILD_CHECK(atomic_fetch_sub(&held[j]->users, 1) == 1);
       tri_pool_put(shared, held[j]);
     }
-    if (i % 500 == 0) tri_gc();
+    if (!UNDER_TSAN && i % 500 == 0) tri_gc();
   }
   return unused;
 }
@@ -240,10 +240,13 @@ static void destroy_item(void *object, void *unused) {
   atomic_fetch_add(&live, 1);
 }
 
+/* Threads that compute cannot be stopped under ThreadSanitizer, which here looks at the queues alone. */
 static void run_threads(int count) {
   pthread_t threads[THREADS];
+  int percent = UNDER_TSAN ? tri_set_gc_percent(-1) : 100;
   for (int i = 0; i < count; i++) assert_int_equal(pthread_create(&threads[i], NULL, get_and_put, NULL), 0);
   for (int i = 0; i < count; i++) assert_int_equal(pthread_join(threads[i], NULL), 0);
+  tri_set_gc_percent(percent);
 }
 
 static void test_threads_share(void **state) {
