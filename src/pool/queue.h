@@ -11,7 +11,8 @@
  *
  * Rings are objects of the heap and linked only towards newer and older ones. A ring that a thief is still looking at
  * is kept by his registers, so nothing is used again too early, and no counter against that is needed. No lock. Follows
- * sync/poolqueue.go. */
+ * sync/poolqueue.go; tests/spin/queue.pml is a model of
+ * one ring. */
 #ifndef TRI_QUEUE_H
 #define TRI_QUEUE_H
 
