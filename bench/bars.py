@@ -50,6 +50,8 @@ def throughput_bars():
         yield Bar(f"graph {size} conservative: objects/s", f"graph-{size}", ("mobj_per_s",), 1.0, "conservative",
                   "typed", True)
     yield Bar("guide07: allocation and collection", "guide07", ("total_ms",), 1.0)
+    yield Bar("pool: get and put, 1 thread", "pool-1", ("pair_ns",), 0.35)
+    yield Bar("pool: get and put, 2 threads", "pool-2", ("pair_ns",), 0.5)
 
 
 def latency_bars():

@@ -134,6 +134,9 @@ def workloads(quick):
     yield Workload(
         "micro", "micro", ("{}", "32" if quick else "256"), figure=Column("ns_mean", "ns 16-256 B", 2),
         variants={"tricolor": kinds, "go": kinds, "bdwgc": kinds[:2], **{peer: kinds[:1] for peer in MALLOCS}})
+    for threads in ("1", "2"):
+        yield Workload(f"pool-{threads}", "pool", (threads, "5000000" if quick else "20000000"),
+                       figure=Column("pair_ns", "ns get, put", 2), more_runs=3)
     yield Workload("graph-2M", "graph", ("2000000", "{}"), **GRAPH)
     yield from latency_workloads(quick)
     if not quick:
