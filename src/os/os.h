@@ -109,8 +109,8 @@ int tri_os_tasks(int *ids, int capacity);
 tri_os_answer tri_os_task_is_kernel(int id);
 /* Whether the task blocks the signal, by /proc/self/task/ID/status. */
 tri_os_answer tri_os_task_blocks(int id, int signal);
-/* Whether it is known to block all signals, the C library's own, too: so the C library does for moments, to start a
- * thread or a process, and in the end of a thread. */
+/* Whether it is known to block all signals, the C library's own for cancellation, too: so the C library does for
+ * moments, to start a thread or a process, and in the end of a thread. */
 bool tri_os_task_blocks_all(int id);
 
 /* Sends a signal to a thread of this process. 0, or an errno (ESRCH: it is gone). */
