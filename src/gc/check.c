@@ -12,25 +12,25 @@
 enum { OWN_FRAMES = 64 * 1024 };
 
 static struct {
-  tri_region seen_region; /* one bit per granule of the heap */
-  tri_region stack_region;
+  tri_reservation seen_reservation; /* one bit per granule of the heap */
+  tri_reservation stack_reservation;
   uint64_t *seen;
   uintptr_t *stack;
   size_t depth;
   uintptr_t own_high; /* the collector's own frames end here */
-  tri_region old_region;
+  tri_reservation old_reservation;
   const tri_check_read *read_last;
 } check TRI_OWN_DATA;
 
 bool tri_check_init(void) {
   size_t reserved = tri_the_arena.reserved;
-  if (!tri_region_reserve(&check.seen_region, reserved / TRI_GRANULE / 8, 4096, "tricolor: check")) return false;
-  if (!tri_region_reserve(&check.stack_region, tri_min(reserved / 2, 64 * TRI_GIB), 4096, "tricolor: check"))
+  if (!tri_reservation_make(&check.seen_reservation, reserved / TRI_GRANULE / 8, 4096, "tricolor: check")) return false;
+  if (!tri_reservation_make(&check.stack_reservation, tri_min(reserved / 2, 64 * TRI_GIB), 4096, "tricolor: check"))
     return false;
-  if (!tri_region_reserve(&check.old_region, reserved / TRI_GRANULE / 8, 4096, "tricolor: check")) return false;
-  check.seen = (uint64_t *)check.seen_region.base;
-  tri_the_heap.remembered = (_Atomic(uint64_t) *)check.old_region.base;
-  check.stack = (uintptr_t *)check.stack_region.base;
+  if (!tri_reservation_make(&check.old_reservation, reserved / TRI_GRANULE / 8, 4096, "tricolor: check")) return false;
+  check.seen = (uint64_t *)check.seen_reservation.base;
+  tri_the_heap.remembered = (_Atomic(uint64_t) *)check.old_reservation.base;
+  check.stack = (uintptr_t *)check.stack_reservation.base;
   return true;
 }
 
@@ -40,7 +40,8 @@ static uint64_t bits_of(const tri_bits *bits, bool marked_only) {
 
 void tri_check_remember(bool marked_only) {
   size_t words = atomic_load_explicit(&tri_the_arena.used, memory_order_relaxed) >> TRI_BITS_SHIFT;
-  if (!tri_region_extend(&check.old_region, words * sizeof(uint64_t))) tri_fatal("check: no memory for its bits");
+  if (!tri_reservation_extend(&check.old_reservation, words * sizeof(uint64_t)))
+    tri_fatal("check: no memory for its bits");
   tri_the_heap.remembered_words = words;
   for (size_t i = 0; i < words; i++)
     atomic_store_explicit(&tri_the_heap.remembered[i], bits_of(&tri_the_arena.bits[i], marked_only),
@@ -62,7 +63,7 @@ static bool see(uintptr_t start) {
 }
 
 static void push(uintptr_t start) {
-  if (!tri_region_extend(&check.stack_region, (check.depth + 1) * sizeof *check.stack))
+  if (!tri_reservation_extend(&check.stack_reservation, (check.depth + 1) * sizeof *check.stack))
     tri_fatal("check: no memory for %zu pending objects", check.depth);
   check.stack[check.depth++] = start;
 }
@@ -154,7 +155,8 @@ TRI_READS_ANYTHING static void follow_root(const tri_root *root) {
 
 void tri_check_run(tri_root_list roots, const tri_check_read *read_last) {
   size_t used = atomic_load_explicit(&tri_the_arena.used, memory_order_relaxed);
-  if (!tri_region_extend(&check.seen_region, used / TRI_GRANULE / 8)) tri_fatal("check: no memory for its bits");
+  if (!tri_reservation_extend(&check.seen_reservation, used / TRI_GRANULE / 8))
+    tri_fatal("check: no memory for its bits");
   for (size_t i = 0; i < used / TRI_GRANULE / 64; i++) check.seen[i] = 0;
   check.read_last = read_last;
   const tri_thread *self = tri_thread_known(); /* the collector's thread has no stack that anybody looks into */

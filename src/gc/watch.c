@@ -34,7 +34,7 @@ static struct {
   tri_os_range *dirty;
   size_t count, capacity;
   size_t found; /* bytes, by the look under way */
-  tri_region armed_region;
+  tri_reservation armed_reservation;
   uint64_t *armed;    /* a bit for each page of the heap: what is dirty there is known from the provider */
   bool data_refused;  /* the list of roots could not take a range */
   watched_data *data; /* in the order the loader shows them; MAX_DATA, made when first needed */
@@ -47,8 +47,8 @@ bool tri_watch_init(void) {
   /* Where pages of the heap share one of the system's, to arm one would lose what was written to the others. */
   if (tri_os_page_size() > TRI_PAGE_SIZE) return false;
   size_t bytes = (tri_the_arena.reserved >> TRI_PAGE_SHIFT) / 8;
-  if (!watch.armed && !tri_region_reserve(&watch.armed_region, bytes, 4096, "tricolor: armed")) return false;
-  watch.armed = (uint64_t *)watch.armed_region.base;
+  if (!watch.armed && !tri_reservation_make(&watch.armed_reservation, bytes, 4096, "tricolor: armed")) return false;
+  watch.armed = (uint64_t *)watch.armed_reservation.base;
   return watch.provider->watch(tri_the_arena.base, tri_the_arena.base + tri_the_arena.reserved);
 }
 
@@ -56,7 +56,7 @@ const char *tri_watch_name(void) { return watch.provider->name; }
 
 bool tri_watch_after_fork(void) {
   watch.provider->after_fork();
-  if (watch.armed_region.committed) memset(watch.armed, 0, watch.armed_region.committed);
+  if (watch.armed_reservation.committed) memset(watch.armed, 0, watch.armed_reservation.committed);
   watch.data_count = watch.count = 0;
   return watch.provider->watch(tri_the_arena.base, tri_the_arena.base + tri_the_arena.reserved);
 }
@@ -133,13 +133,13 @@ void tri_watch_keep_last(size_t count) {
  * armed and, as far as it is marked, looked at the next time. */
 static size_t page_words(void) {
   size_t used = atomic_load_explicit(&tri_the_arena.used, memory_order_relaxed) >> TRI_PAGE_SHIFT;
-  return tri_min(used / 64, watch.armed_region.committed / sizeof *watch.armed);
+  return tri_min(used / 64, watch.armed_reservation.committed / sizeof *watch.armed);
 }
 
 /* Room for all pages there are; those that come are not armed. */
 static bool extend_armed(void) {
   size_t words = (atomic_load_explicit(&tri_the_arena.used, memory_order_relaxed) >> TRI_PAGE_SHIFT) / 64;
-  return tri_region_extend(&watch.armed_region, words * sizeof *watch.armed);
+  return tri_reservation_extend(&watch.armed_reservation, words * sizeof *watch.armed);
 }
 
 static uint64_t marked_word(size_t word) {
@@ -250,7 +250,7 @@ void tri_watch_release_dead(void) {
   }
 }
 
-size_t tri_watch_table_bytes(void) { return watch.armed_region.committed; }
+size_t tri_watch_table_bytes(void) { return watch.armed_reservation.committed; }
 
 /* ---- static data ---- */
 

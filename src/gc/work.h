@@ -13,7 +13,7 @@
 #ifndef TRI_WORK_H
 #define TRI_WORK_H
 
-#include "heap/region.h"
+#include "heap/reservation.h"
 
 enum { TRI_WORK_ENTRIES = 1022 };
 

@@ -19,7 +19,7 @@
 #ifndef TRI_ARENA_H
 #define TRI_ARENA_H
 
-#include "heap/region.h"
+#include "heap/reservation.h"
 
 typedef struct tri_span tri_span;
 
@@ -47,7 +47,8 @@ typedef struct tri_arena {
   _Atomic(tri_span *) *spans;
   size_t reserved;
   size_t huge_from; /* chunks from this offset on are advised to be huge pages; SIZE_MAX: none */
-  tri_region heap_region, bits_region, grey_region, marked_region, info_region, spans_region;
+  tri_reservation heap_reservation, bits_reservation, grey_reservation, marked_reservation, info_reservation,
+      spans_reservation;
 } tri_arena;
 
 extern tri_arena tri_the_arena;

@@ -22,7 +22,7 @@ typedef struct tri_central {
 
 static struct {
   tri_central *centrals;
-  tri_region region;
+  tri_reservation reservation;
   _Atomic(uint32_t) count; /* release when a bucket is complete; pairs with the acquire in tri_central_count */
 } central_table TRI_OWN_DATA;
 
@@ -40,12 +40,12 @@ static void central_set(uint32_t bucket, uint32_t layout, uint32_t size_class, b
 }
 
 bool tri_central_init(void) {
-  tri_region *region = &central_table.region;
-  bool reserved = region->base != 0; /* by a start that failed */
-  if (!reserved && !tri_region_reserve(region, TRI_BUCKET_MAX * sizeof(tri_central), 4096, "tricolor: centrals"))
+  tri_reservation *reservation = &central_table.reservation;
+  bool reserved = reservation->base != 0; /* by a start that failed */
+  if (!reserved && !tri_reservation_make(reservation, TRI_BUCKET_MAX * sizeof(tri_central), 4096, "tricolor: centrals"))
     return false;
-  if (!tri_region_extend(region, TRI_BUCKET_TYPED * sizeof(tri_central))) return false;
-  central_table.centrals = (tri_central *)region->base;
+  if (!tri_reservation_extend(reservation, TRI_BUCKET_TYPED * sizeof(tri_central))) return false;
+  central_table.centrals = (tri_central *)reservation->base;
   for (uint32_t size_class = 0; size_class < TRI_CLASS_COUNT; size_class++) {
     central_set(TRI_BUCKET_CONSERVATIVE + size_class, 0, size_class, false);
     central_set(TRI_BUCKET_NOSCAN + size_class, 0, size_class, true);
@@ -58,7 +58,7 @@ bool tri_central_init(void) {
 uint32_t tri_central_create(uint32_t layout, uint32_t size_class) {
   uint32_t bucket = atomic_load_explicit(&central_table.count, memory_order_relaxed);
   if (bucket >= TRI_BUCKET_MAX) return 0;
-  if (!tri_region_extend(&central_table.region, (bucket + 1) * sizeof(tri_central))) return 0;
+  if (!tri_reservation_extend(&central_table.reservation, (bucket + 1) * sizeof(tri_central))) return 0;
   central_set(bucket, layout, size_class, false);
   atomic_store_explicit(&central_table.count, bucket + 1, memory_order_release);
   return bucket;
@@ -66,7 +66,7 @@ uint32_t tri_central_create(uint32_t layout, uint32_t size_class) {
 
 uint32_t tri_central_count(void) { return atomic_load_explicit(&central_table.count, memory_order_acquire); }
 uint32_t tri_central_class(uint32_t bucket) { return central_of(bucket)->size_class; }
-size_t tri_central_bytes(void) { return central_table.region.committed; }
+size_t tri_central_bytes(void) { return central_table.reservation.committed; }
 
 /* ---- lists; the lock is held ---- */
 

@@ -18,7 +18,7 @@ enum {
 static struct {
   tri_lock lock;
   tri_pages pages;
-  tri_region table_region;
+  tri_reservation table_reservation;
   size_t slice_committed[TRI_PAGES_SLICES];
   tri_span *descriptors;
   _Atomic(size_t) used_pages;
@@ -32,9 +32,9 @@ static bool commit_tables(size_t chunk_count) {
   for (int i = 0; i < TRI_PAGES_SLICES; i++) {
     size_t have = page_heap.slice_committed[i], want = tri_align_up(slices[i].size, tri_os_page_size());
     if (want <= have) continue;
-    if (!tri_os_commit((char *)slices[i].start + have, want - have, page_heap.table_region.name)) return false;
+    if (!tri_os_commit((char *)slices[i].start + have, want - have, page_heap.table_reservation.name)) return false;
     page_heap.slice_committed[i] = want;
-    page_heap.table_region.committed += want - have;
+    page_heap.table_reservation.committed += want - have;
   }
   return true;
 }
@@ -42,9 +42,10 @@ static bool commit_tables(size_t chunk_count) {
 /* Again, after a start that failed: what was reserved serves. */
 bool tri_page_heap_init(void) {
   size_t chunks = tri_the_arena.reserved / TRI_CHUNK_SIZE;
-  tri_region *region = &page_heap.table_region;
-  if (!region->base && !tri_region_reserve(region, tri_pages_table_size(chunks), 4096, "tricolor: pages")) return false;
-  tri_pages_init(&page_heap.pages, (void *)page_heap.table_region.base, chunks);
+  tri_reservation *reservation = &page_heap.table_reservation;
+  if (!reservation->base && !tri_reservation_make(reservation, tri_pages_table_size(chunks), 4096, "tricolor: pages"))
+    return false;
+  tri_pages_init(&page_heap.pages, (void *)page_heap.table_reservation.base, chunks);
   return commit_tables(1);
 }
 
@@ -254,11 +255,11 @@ void tri_page_heap_mend(size_t used_pages, size_t spans) {
 tri_page_heap_figures tri_page_heap_read(void) {
   tri_lock_take(&page_heap.lock);
   tri_page_heap_figures figures = {
-      .heap_bytes = tri_the_arena.heap_region.committed,
+      .heap_bytes = tri_the_arena.heap_reservation.committed,
       .used_bytes = atomic_load_explicit(&page_heap.used_pages, memory_order_relaxed) * TRI_PAGE_SIZE,
       .released_bytes = tri_pages_free_released(&page_heap.pages) * TRI_PAGE_SIZE,
       .spans_in_use = atomic_load_explicit(&page_heap.spans_in_use, memory_order_relaxed),
-      .table_bytes = page_heap.table_region.committed,
+      .table_bytes = page_heap.table_reservation.committed,
   };
   tri_lock_drop(&page_heap.lock);
   return figures;

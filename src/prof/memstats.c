@@ -1,8 +1,8 @@
 /* prof/memstats.c - runtime/mstats.go's figures from ours.
  *
  * Objects: claimed slots less those that wait in caches, less freed ones. Bytes follow from objects by class. Sys parts
- * are the committed sizes of the regions (heap/region.h), so they add up by construction. Locks, one after the other:
- * TRI_RANK_REGISTRY, TRI_RANK_PAGES, TRI_RANK_CYCLE. */
+ * are the committed sizes of the reservations (heap/reservation.h), so they add up by construction. Locks, one after
+ * the other: TRI_RANK_REGISTRY, TRI_RANK_PAGES, TRI_RANK_CYCLE. */
 #include "prof/memstats.h"
 
 #include <string.h>
@@ -62,11 +62,11 @@ static void fill_memory(tri_memstats *stats) {
   stats->HeapIdle = heap.heap_bytes - heap.used_bytes;
   stats->HeapReleased = heap.released_bytes;
   stats->MSpanInuse = heap.spans_in_use * sizeof(tri_span);
-  stats->MSpanSys = tri_meta_region(TRI_META_SPAN)->committed;
-  stats->MCacheSys = tri_meta_region(TRI_META_CACHE)->committed;
-  stats->GCSys =
-      tri_arena_table_bytes() + heap.table_bytes + tri_watch_table_bytes() + tri_meta_region(TRI_META_GC)->committed;
-  stats->OtherSys = tri_meta_region(TRI_META_OTHER)->committed + tri_central_bytes();
+  stats->MSpanSys = tri_meta_reservation(TRI_META_SPAN)->committed;
+  stats->MCacheSys = tri_meta_reservation(TRI_META_CACHE)->committed;
+  stats->GCSys = tri_arena_table_bytes() + heap.table_bytes + tri_watch_table_bytes() +
+                 tri_meta_reservation(TRI_META_GC)->committed;
+  stats->OtherSys = tri_meta_reservation(TRI_META_OTHER)->committed + tri_central_bytes();
   stats->Sys = stats->HeapSys + stats->StackSys + stats->MSpanSys + stats->MCacheSys + stats->BuckHashSys +
                stats->GCSys + stats->OtherSys;
 }

@@ -21,7 +21,7 @@
 #include "heap/arena.h"
 #include "heap/heap.h"
 #include "heap/object.h"
-#include "heap/region.h"
+#include "heap/reservation.h"
 #include "random.h"
 #include "steps.h"
 
@@ -294,10 +294,10 @@ static size_t mapped(uintptr_t low, uintptr_t high) {
   return bytes;
 }
 
-static void check_region(const tri_region *region) {
-  assert_non_null(region->name);
-  assert_true(region->committed <= region->reserved);
-  assert_int_equal(mapped(region->base, region->base + region->reserved), region->committed);
+static void check_reservation(const tri_reservation *reservation) {
+  assert_non_null(reservation->name);
+  assert_true(reservation->committed <= reservation->reserved);
+  assert_int_equal(mapped(reservation->base, reservation->base + reservation->reserved), reservation->committed);
 }
 
 static void test_parts_of_sys_are_mapped(void **state) {
@@ -306,24 +306,26 @@ static void test_parts_of_sys_are_mapped(void **state) {
   churn(&random, 2000);
   tri_memstats stats = read_stats();
   const tri_arena *arena = &tri_the_arena;
-  const tri_region *tables[] = {&arena->bits_region, &arena->marked_region, &arena->info_region, &arena->spans_region};
+  const tri_reservation *tables[] = {&arena->bits_reservation, &arena->marked_reservation, &arena->info_reservation,
+                                     &arena->spans_reservation};
   size_t table_bytes = 0;
   for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
-    check_region(tables[i]);
+    check_reservation(tables[i]);
     table_bytes += tables[i]->committed;
   }
-  check_region(&arena->heap_region);
-  check_region(&arena->grey_region); /* counts once something was written there, which takes memory to run out */
+  check_reservation(&arena->heap_reservation);
+  check_reservation(
+      &arena->grey_reservation); /* counts once something was written there, which takes memory to run out */
   assert_false(atomic_load(&arena->grey_used));
-  for (int kind = 0; kind < TRI_META_KINDS; kind++) check_region(tri_meta_region((tri_meta_kind)kind));
-  assert_int_equal(stats.HeapSys, arena->heap_region.committed);
-  assert_int_equal(stats.MSpanSys, tri_meta_region(TRI_META_SPAN)->committed);
-  assert_int_equal(stats.MCacheSys, tri_meta_region(TRI_META_CACHE)->committed);
+  for (int kind = 0; kind < TRI_META_KINDS; kind++) check_reservation(tri_meta_reservation((tri_meta_kind)kind));
+  assert_int_equal(stats.HeapSys, arena->heap_reservation.committed);
+  assert_int_equal(stats.MSpanSys, tri_meta_reservation(TRI_META_SPAN)->committed);
+  assert_int_equal(stats.MCacheSys, tri_meta_reservation(TRI_META_CACHE)->committed);
   tri_cache_defer(tri_cache_self);
   table_bytes += tri_page_heap_read().table_bytes + tri_watch_table_bytes();
   tri_cache_undefer(tri_cache_self);
-  assert_int_equal(stats.GCSys, table_bytes + tri_meta_region(TRI_META_GC)->committed);
-  assert_int_equal(stats.OtherSys, tri_meta_region(TRI_META_OTHER)->committed + tri_central_bytes());
+  assert_int_equal(stats.GCSys, table_bytes + tri_meta_reservation(TRI_META_GC)->committed);
+  assert_int_equal(stats.OtherSys, tri_meta_reservation(TRI_META_OTHER)->committed + tri_central_bytes());
 }
 
 /* Everything the library maps is in Sys, but for the grey bitmap, which is not touched: the process's writable memory
@@ -335,7 +337,7 @@ static void map_all(void *unused) {
   tri_set_gc_percent(-1);
   for (int i = 0; i < 20000; i++) CHILD_CHECK(tri_alloc((size_t)i % 5000));
   tri_memstats stats = read_stats();
-  size_t growth = mapped(0, UINTPTR_MAX) - before, ours = stats.Sys + tri_the_arena.grey_region.committed;
+  size_t growth = mapped(0, UINTPTR_MAX) - before, ours = stats.Sys + tri_the_arena.grey_reservation.committed;
   if (growth > ours + SLACK || growth + SLACK < ours)
     child_fail("writable mappings grew by %zu bytes, Sys and the grey bitmap are %zu", growth, ours);
 }
