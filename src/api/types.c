@@ -238,3 +238,17 @@ TRI_API void *tri_alloc_site_array(tri_site *site, size_t count) {
   if (__builtin_mul_overflow(count, site->size, &bytes)) return no_memory();
   return TRI_KEEPING_ERRNO(alloc_site_array(site, bytes));
 }
+
+static void *alloc_site_growing(tri_site *site, size_t bytes, size_t written) {
+  if (!is_started()) return no_memory();
+  if (site->align > TRI_GRANULE || site_layout(site) != TRI_LAYOUT_NOSCAN) return alloc_site_array(site, bytes);
+  char *array = tri_alloc_uninit(bytes);
+  if (array) memset(array + written, 0, bytes - written);
+  return array;
+}
+
+void *tri_alloc_site_growing(tri_site *site, size_t count, size_t written) {
+  size_t bytes;
+  if (__builtin_mul_overflow(count, site->size, &bytes)) return no_memory();
+  return TRI_KEEPING_ERRNO(alloc_site_growing(site, bytes, written * site->size));
+}
