@@ -109,9 +109,15 @@ static void note_over(void) {
  * thread is on its way into a collection, and lets none enter. The program may ask for a collection while it holds the
  * loader's lock itself (in a dl_iterate_phdr callback), so one that is not asked for by name is left out rather than
  * waited for. */
+static void note_enters(bool enters) {
+  tri_thread *self = tri_thread_known();
+  if (self) atomic_store_explicit(&self->enters, enters, memory_order_relaxed);
+}
+
 static void come_in(void) {
   tri_thread_busy_begin();
   own.entered = true;
+  note_enters(true);
   atomic_signal_fence(memory_order_seq_cst);
   atomic_fetch_add_explicit(&cycle.entering, 1, memory_order_seq_cst);
 }
@@ -122,6 +128,7 @@ static void leave(void) {
   atomic_fetch_sub_explicit(&cycle.entering, 1, memory_order_seq_cst);
   atomic_signal_fence(memory_order_seq_cst);
   own.entered = false;
+  note_enters(false);
   tri_thread_busy_end();
 }
 
@@ -144,14 +151,27 @@ static void say_why_off(void) {
             atomic_load_explicit(&cycle.why_off, memory_order_relaxed));
 }
 
+/* Whether those on their way into a collection need only be given time: the loader's lock is free, or one of them has
+ * it, who may not have come to say so yet. Not known: no. */
+static bool can_enter(int holder) {
+  if (atomic_load_explicit(&cycle.visiting, memory_order_relaxed) || holder == 0) return true;
+  if (holder < 0) return false;
+  tri_threads_lock();
+  const tri_thread *thread = tri_thread_find(holder);
+  bool enters = thread ? atomic_load_explicit(&thread->enters, memory_order_relaxed) : tri_thread_is_ours(holder);
+  tri_threads_unlock();
+  return enters;
+}
+
 /* The loader's lock may be held by the very thread that forks, in a dl_iterate_phdr callback, and threads wait for it
- * that cannot be told to give up. When there are such for a long time and none that has got the lock, it is in other
- * hands than the collector's. They are left waiting then, which is all right in the parent; but in the child the lock
- * may be nobody's. */
+ * that cannot be told to give up. So may another thread that is in such a callback, or loads a library, and who knows
+ * whether it does not wait for this one: it is not waited for long. Those that wait for it are left waiting, which is
+ * all right in the parent; but in the child the lock may be nobody's. */
 static bool await_entering(void) {
   for (int looks = 0; atomic_load_explicit(&cycle.entering, memory_order_seq_cst); looks++) {
-    if (atomic_load_explicit(&cycle.visiting, memory_order_relaxed)) looks = 0;
-    if (looks == FORK_LOOKS) return false;
+    int holder = tri_os_loader_holder();
+    if (can_enter(holder)) looks = 0;
+    if (looks == FORK_LOOKS || holder == tri_os_thread_id()) return false;
     tri_os_sleep(FORK_WAIT_NS);
   }
   return true;

@@ -285,7 +285,7 @@ static int send_signal(tri_thread *thread) {
   return error;
 }
 
-/* The thread has ended without an answer, or will. */
+/* The thread has ended without an answer, or will, or is one of our own. */
 static void give_up(tri_thread *thread, uint32_t sequence) {
   thread->gone = true;
   if (answer(thread, sequence)) atomic_fetch_sub_explicit(&stop.missing, 1, memory_order_relaxed);
@@ -347,7 +347,8 @@ static int look_after_missing(uint32_t sequence) {
     if (thread->gone || !is_asked(thread, sequence)) continue;
     tri_os_answer is_kernel = tri_os_task_is_kernel(thread->id);
     int error = send_signal(thread);
-    if (error == ESRCH || is_kernel == TRI_OS_YES || tri_thread_is_leaving(thread->id))
+    if (error == ESRCH || is_kernel == TRI_OS_YES || tri_thread_is_leaving(thread->id) ||
+        tri_thread_is_ours(thread->id))
       give_up(thread, sequence);
     else if ((error || trouble_with(thread, is_kernel) != TRI_TROUBLE_NONE) && enough < TRIES)
       enough = thread->stuck ? TRIES_AGAIN : TRIES;
@@ -413,7 +414,8 @@ static bool stop_everything(uint32_t sequence) {
     if (!wait_for_missing(sequence)) return false;
     forget_gone();
     if (sure && !asked) return true;
-    if (tri_os_task_count() == tri_threads_expected_tasks()) return true;
+    int expected = tri_threads_expected_tasks();
+    if (tri_os_task_count() == expected) return true;
     if (!learn_tasks(&sure)) return false;
   }
 }

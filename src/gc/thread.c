@@ -26,7 +26,9 @@ static struct {
   int leaving[ID_LISTS]; /* ids of threads that were detached at their end, by the same hash; the last of each */
   int count;
   uint32_t made; /* records */
-  int own_ids[TRI_OWN_THREADS], own_count;
+  _Atomic(uint32_t)
+      own_ids[TRI_OWN_THREADS]; /* set by the threads themselves, without the lock; 0: not yet, or never */
+  int own_count;
   bool starts_none; /* of our own */
   pthread_key_t exit_key;
   bool has_exit_key; /* from an earlier start, which failed later on */
@@ -158,29 +160,43 @@ void tri_thread_forget(tri_thread *thread) {
 static _Thread_local bool starting_own __attribute__((tls_model("initial-exec")));
 TRI_UNSANITIZED bool tri_thread_is_starting_own(void) { return starting_own; }
 
-/* Under the lock, so that no stop finds the new task before its id is known to be ours. */
-bool tri_thread_start_own(void (*run)(void *), void *argument, const char *name) {
-  TRI_ASSERT(!tri_thread_defers_stops());
+/* Where the next one of our own writes its id; NULL when there is to be none. */
+static _Atomic(uint32_t) *claim_own(void) {
+  _Atomic(uint32_t) *id = NULL;
   tri_threads_lock();
-  starting_own = true;
-  bool may_start = registry.own_count < TRI_OWN_THREADS && !registry.starts_none;
-  int id = may_start ? tri_os_thread_start(run, argument, name) : 0;
-  starting_own = false;
-  if (id) registry.own_ids[registry.own_count++] = id;
+  if (registry.own_count < TRI_OWN_THREADS && !registry.starts_none) id = &registry.own_ids[registry.own_count++];
   tri_threads_unlock();
-  return id != 0;
+  return id;
 }
 
+/* Without the lock: to start a thread the C library takes locks that it holds in dlopen, too, while it waits for that
+ * of dl_iterate_phdr; and a stop takes our lock with that one held. So a stop may find the new task before it has said
+ * that it is ours. It is taken for one of the program's then, until it has (stop.c): it runs, and need not wait for
+ * anybody to do so. */
+bool tri_thread_start_own(void (*run)(void *), void *argument, const char *name) {
+  TRI_ASSERT(!tri_thread_defers_stops() && !tri_lock_holds_any());
+  _Atomic(uint32_t) *id = claim_own();
+  if (!id) return false;
+  starting_own = true;
+  bool started = tri_os_thread_start(run, argument, name, id);
+  starting_own = false;
+  return started;
+}
+
+/* Relaxed: an id stands alone. */
 bool tri_thread_is_ours(int id) {
   TRI_ASSERT(tri_lock_is_held(&registry.lock));
   for (int i = 0; i < registry.own_count; i++)
-    if (registry.own_ids[i] == id) return true;
+    if (atomic_load_explicit(&registry.own_ids[i], memory_order_relaxed) == (uint32_t)id) return true;
   return false;
 }
 
 int tri_threads_expected_tasks(void) {
   TRI_ASSERT(tri_lock_is_held(&registry.lock));
-  return registry.count + registry.own_count;
+  int expected = registry.count;
+  for (int i = 0; i < registry.own_count; i++)
+    expected += atomic_load_explicit(&registry.own_ids[i], memory_order_relaxed) != 0;
+  return expected;
 }
 
 /* ---- the calling thread ---- */
@@ -359,5 +375,6 @@ void tri_threads_after_fork_child(bool torn) {
     link_record(self);
   }
   registry.own_count = 0;
+  memset((void *)registry.own_ids, 0, sizeof registry.own_ids);
   tri_parcels_after_fork_child(pthread_self());
 }

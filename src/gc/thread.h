@@ -43,6 +43,7 @@ typedef struct tri_thread {
   bool shares_tls;         /* made by a bare clone: its thread pointer, and tri_cache_self, are another thread's */
   bool gone;               /* found to have ended during a stop, forgotten when no handler can look at the list */
   bool stuck;              /* the last stop was given up because of it */
+  _Atomic(bool) enters;    /* a collection, which see (gc/cycle.c): it may hold the loader's lock for it. Relaxed */
   _Atomic(uint32_t) sent;  /* stop signals sent to it; relaxed, a figure */
   uint64_t registers[TRI_SAVED_REGISTERS]; /* at tri_blocking_begin */
 } tri_thread;
@@ -100,12 +101,15 @@ tri_thread *tri_thread_find(int id);
 /* A thread that has ended, or the caller: its cache goes back. Lock held. */
 void tri_thread_forget(tri_thread *thread);
 
-/* The library's own threads: never stopped, no roots. Returns false when the system refuses. */
+/* The library's own threads: never stopped, no roots. Returns false when the system refuses. No lock is held: the
+ * loader's may be waited for. */
 bool tri_thread_start_own(void (*run)(void *), void *argument, const char *name);
+/* Whether the task has said so; the first that it does. Lock held. */
 bool tri_thread_is_ours(int id);
 /* Whether the calling thread is inside tri_thread_start_own. */
 bool tri_thread_is_starting_own(void);
-/* How many tasks there are when every one is known. Lock held. */
+/* How many tasks there are when every one is known; those of our own that said so by now. Ask before counting: those
+ * that say so in between would stand for others, which are not known. Lock held. */
 int tri_threads_expected_tasks(void);
 
 /* Looks for the stacks of threads whose bounds are not known, in one reading of the mappings at most. All are stopped.

@@ -162,9 +162,14 @@ tri_os_answer tri_os_loader_survives(int id_before) {
   return TRI_OS_YES;
 }
 
+int tri_os_loader_holder(void) {
+  return tri_loader_lock ? __atomic_load_n(&tri_loader_lock->__data.__owner, __ATOMIC_RELAXED) : -1;
+}
+
 #else
 
 static void tri_loader_lock_find(void) {}
+int tri_os_loader_holder(void) { return -1; }
 
 tri_os_answer tri_os_loader_survives(int id_before) {
   (void)id_before;

@@ -6,6 +6,7 @@
  * change. */
 #include <dlfcn.h>
 #include <pthread.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -41,27 +42,33 @@ static uint64_t tri_signals_blocked(void) {
 
 /* ---- starting a thread ---- */
 
+typedef int tri_mask_function(pthread_attr_t *, const sigset_t *);
 typedef int tri_create_function(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
 
 /* A static C library's own name for it, which is not interposed. */
 extern tri_create_function __pthread_create_2_1 __attribute__((weak));
 
-/* What a new thread reads from its creator's stack; the creator waits until taken is the thread's id. */
+/* What a new thread reads from its creator's stack; the creator waits until *id is the thread's. */
 typedef struct tri_start {
   void (*run)(void *argument);
   void *argument;
   const char *name;
-  _Atomic(uint32_t) taken;
+  _Atomic(uint32_t) *id;
 } tri_start;
+
+void (*tri_os_thread_observer)(void) TRI_OWN_DATA;
 
 static void *tri_thread_main(void *raw) {
   tri_start *start = raw;
   void (*run)(void *) = start->run;
   void *argument = start->argument;
-  (void)prctl(PR_SET_NAME, start->name);
+  const char *name = start->name;
+  _Atomic(uint32_t) *id = start->id;
+  if (tri_os_thread_observer) tri_os_thread_observer();
   /* release: pairs with the acquire in tri_os_thread_start; start may be gone after this store */
-  atomic_store_explicit(&start->taken, (uint32_t)tri_os_thread_id(), memory_order_release);
-  tri_os_wake(&start->taken, 1);
+  atomic_store_explicit(id, (uint32_t)tri_os_thread_id(), memory_order_release);
+  tri_os_wake(id, 1);
+  (void)prctl(PR_SET_NAME, name);
   run(argument);
   return NULL;
 }
@@ -96,9 +103,14 @@ static tri_create_function *tri_create(void) {
   return create;
 }
 
-/* The loader is asked when the library is loaded: threads are started with a lock held, and who holds the loader's lock
- * may wait for that. */
-__attribute__((constructor(101))) static void tri_create_load(void) { (void)tri_create(); }
+/* The C library's own pthread_attr_setsigmask_np, glibc's from 2.32 on; NULL where there is none. */
+static tri_mask_function *set_mask TRI_OWN_DATA;
+
+/* The loader is asked when the library is loaded, not by a thread that has a collection to see to. */
+__attribute__((constructor(101))) static void tri_create_load(void) {
+  (void)tri_create();
+  set_mask = (tri_mask_function *)dlsym(RTLD_NEXT, "pthread_attr_setsigmask_np");
+}
 
 /* The C library takes the thread's static TLS out of the stack it is given. */
 static size_t tri_thread_stack_size(void) {
@@ -106,31 +118,45 @@ static size_t tri_thread_stack_size(void) {
   return tri_align_up(TRI_THREAD_STACK + (tls.high - tls.low), tri_os_page_size());
 }
 
-/* A thread inherits the mask of its creator, so the mask is changed around the call. The signals the C library keeps
- * for itself stay open: a thread that blocked them would hang setuid() in the whole process. */
+/* What a thread of ours blocks. The signals the C library keeps for itself stay open: a thread that blocked them would
+ * hang setuid() in the whole process. */
+static uint64_t tri_own_mask(void) {
+  uint64_t blocked = tri_signals_blocked();
+  for (int signal = TRI_FIRST_LIBC_SIGNAL; signal < SIGRTMIN; signal++) blocked &= ~tri_signal_bit(signal);
+  return blocked;
+}
+
+/* False where the C library cannot tell a thread its mask. */
+static bool tri_create_masks(pthread_attr_t *attributes, uint64_t blocked) {
+  sigset_t mask;
+  sigemptyset(&mask);
+  memcpy(&mask, &blocked, sizeof blocked);
+  return set_mask && set_mask(attributes, &mask) == 0;
+}
+
+/* Where the thread cannot be told its mask it inherits its creator's, which is changed around the call; not otherwise,
+ * for the creator may be a thread of the program that waits for the loader's locks there, and is to be stopped. */
 static int tri_create_blocked(tri_start *start) {
   pthread_attr_t attributes;
   pthread_t thread;
-  uint64_t blocked = tri_signals_blocked(), previous;
-  for (int signal = TRI_FIRST_LIBC_SIGNAL; signal < SIGRTMIN; signal++) blocked &= ~tri_signal_bit(signal);
+  uint64_t blocked = tri_own_mask(), previous;
   pthread_attr_init(&attributes);
   pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
   pthread_attr_setstacksize(&attributes, tri_thread_stack_size());
-  syscall(SYS_rt_sigprocmask, SIG_BLOCK, &blocked, &previous, TRI_SIGNAL_SET_BYTES);
+  bool inherits = !tri_create_masks(&attributes, blocked);
+  if (inherits) syscall(SYS_rt_sigprocmask, SIG_BLOCK, &blocked, &previous, TRI_SIGNAL_SET_BYTES);
   int error = tri_create()(&thread, &attributes, tri_thread_main, start);
-  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &previous, NULL, TRI_SIGNAL_SET_BYTES);
+  if (inherits) syscall(SYS_rt_sigprocmask, SIG_SETMASK, &previous, NULL, TRI_SIGNAL_SET_BYTES);
   pthread_attr_destroy(&attributes);
   return error;
 }
 
-int tri_os_thread_start(void (*run)(void *), void *argument, const char *name) {
-  tri_start start = {.run = run, .argument = argument, .name = name};
-  atomic_init(&start.taken, 0);
-  if (tri_create_blocked(&start) != 0) return 0;
+bool tri_os_thread_start(void (*run)(void *), void *argument, const char *name, _Atomic(uint32_t) *id) {
+  tri_start start = {run, argument, name, id};
+  if (tri_create_blocked(&start) != 0) return false;
   /* acquire: pairs with the release in tri_thread_main, which has read start by then */
-  uint32_t id;
-  while ((id = atomic_load_explicit(&start.taken, memory_order_acquire)) == 0) tri_os_wait(&start.taken, 0, 0);
-  return (int)id;
+  while (!atomic_load_explicit(id, memory_order_acquire)) tri_os_wait(id, 0, 0);
+  return true;
 }
 
 /* ---- tasks ---- */

@@ -94,8 +94,11 @@ int tri_os_thread_id(void); /* gettid */
 int tri_os_process_id(void);
 
 /* Starts a thread of the library's own: not interposed, detached, small stack, named; all signals blocked but those a
- * faulting instruction raises and those the C library keeps for itself. Returns its id once it runs; 0 when refused. */
-int tri_os_thread_start(void (*run)(void *), void *argument, const char *name);
+ * faulting instruction raises and those the C library keeps for itself. The first that it does is to set *id, 0 before,
+ * to its own. Returns once it is set; false when refused. May wait for the loader's locks. */
+bool tri_os_thread_start(void (*run)(void *), void *argument, const char *name, _Atomic(uint32_t) *id);
+/* For tests: called by such a thread before that. */
+extern void (*tri_os_thread_observer)(void);
 
 /* How many tasks the process has (one stat), and their ids: returns the number there are, fills at most capacity. 0,
  * with errno, when /proc cannot be read (a listing needs a file descriptor). While threads start and end a listing may
@@ -173,6 +176,10 @@ bool tri_os_visit_modules(const tri_os_module_visitor *visitor);
  * or can get it; no: the lock was in the hands of another thread and will never be free; unknown: it was not found.
  * id_before is what the thread was called in the parent, and by the lock if it holds it; 0: it is called so still. */
 tri_os_answer tri_os_loader_survives(int id_before);
+
+/* The id of the thread that holds the loader's lock; 0: nobody, or one that is just taking it or giving it back; -1:
+ * not known. It may be old when it returns. */
+int tri_os_loader_holder(void);
 
 /* The static TLS area of the thread whose thread pointer is given, with its thread control block (where the first
  * block of pthread keys lies). Async-signal-safe after tri_os_tls_prepare, which asks the loader. It is called when

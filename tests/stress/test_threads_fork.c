@@ -342,6 +342,66 @@ static void test_fork_while_another_has_the_loaders_lock(void **state) {
   assert_non_null(strstr(result.text, "while a thread held the loader's lock"));
 }
 
+/* ---- while another has it for a collection, and takes its time ---- */
+
+static test_step is_inside, forks;
+static _Thread_local bool is_slow;
+
+typedef struct iteration {
+  int (*callback)(struct dl_phdr_info *, size_t, void *);
+  void *data;
+} iteration;
+
+/* As if the thread were not run for a while, for longer than a fork waits for who is in nobody's list. */
+static int be_slow(struct dl_phdr_info *info, size_t size, void *raw) {
+  const iteration *inner = raw;
+  if (is_slow) {
+    is_slow = false;
+    step_reach(&is_inside, 1);
+    step_await(&forks, 1);
+    usleep(500000);
+  }
+  return inner->callback(info, size, inner->data);
+}
+
+/* Stands before the C library's, for the library under test, too. */
+int dl_iterate_phdr(int (*callback)(struct dl_phdr_info *, size_t, void *), void *data) {
+  static int (*_Atomic real)(int (*)(struct dl_phdr_info *, size_t, void *), void *);
+  iteration inner = {callback, data};
+  if (!real) *(void **)&real = dlsym(RTLD_NEXT, "dl_iterate_phdr");
+  return real(be_slow, &inner);
+}
+
+static void *collect_slowly(void *unused) {
+  is_slow = true;
+  tri_gc();
+  return unused;
+}
+
+static void run_fork_beside_slow_collection(void *unused) {
+  pthread_t slow;
+  (void)unused;
+  kept = tree_new(DEPTH);
+  CHILD_CHECK(pthread_create(&slow, NULL, collect_slowly, NULL) == 0);
+  step_await(&is_inside, 1);
+  step_reach(&forks, 1);
+  pid_t child = fork();
+  if (child == 0) {
+    alarm(CHILD_PATIENCE);
+    live_with_threads(kept);
+    _exit(0);
+  }
+  await_child(child);
+  CHILD_CHECK(pthread_join(slow, NULL) == 0);
+  live_as_child(kept);
+}
+
+static void test_fork_while_another_is_slow_to_collect(void **state) {
+  (void)state;
+  SKIP_UNDER_ASAN(ASAN_FORK);
+  in_child(run_fork_beside_slow_collection, NULL);
+}
+
 /* ---- while another loads a library ---- */
 
 static void *load(void *unused) {
@@ -389,6 +449,7 @@ int main(void) {
       cmocka_unit_test(test_the_programs_handlers_may_allocate),
       cmocka_unit_test(test_fork_with_the_loaders_lock),
       cmocka_unit_test(test_fork_while_another_has_the_loaders_lock),
+      cmocka_unit_test(test_fork_while_another_is_slow_to_collect),
       cmocka_unit_test(test_fork_while_a_library_is_loaded),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

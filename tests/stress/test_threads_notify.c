@@ -7,8 +7,10 @@
 
 #include <cmocka.h>
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
+#include <link.h>
 #include <mqueue.h>
 #include <pthread.h>
 #include <signal.h>
@@ -279,6 +281,62 @@ static void test_a_message_queue_starts_threads(void **state) {
   in_child(run_queue, NULL);
 }
 
+/* ---- a timer, the first, made while another thread loads a library ---- */
+
+/* Who loads has a lock that starting a thread takes, and waits for the one of who visits the modules, and collects. */
+enum { READY = 1, GO };
+static test_step loader, maker;
+static _Atomic(int) loader_id, maker_id;
+
+static void wait_for_turn(test_step *step, _Atomic(int) *id) {
+  atomic_store(id, thread_id());
+  step_reach(step, READY);
+  step_await(step, GO);
+}
+
+static void *load(void *unused) {
+  wait_for_turn(&loader, &loader_id);
+  CHILD_CHECK(dlopen(TEST_LIB_DIR "/lib_tls_small.so", RTLD_NOW));
+  return unused;
+}
+
+static void *make_timer(void *unused) {
+  timer_t timer;
+  struct sigevent event = {.sigev_notify = SIGEV_THREAD, .sigev_notify_function = ignore, .sigev_value.sival_int = 17};
+  wait_for_turn(&maker, &maker_id);
+  CHILD_CHECK(timer_create(CLOCK_MONOTONIC, &event, &timer) == 0);
+  arm(timer);
+  await_notified(1);
+  return unused;
+}
+
+static int visit(struct dl_phdr_info *info, size_t size, void *unused) {
+  (void)info, (void)size, (void)unused;
+  step_reach(&loader, GO);
+  await_asleep(atomic_load(&loader_id));
+  step_reach(&maker, GO);
+  while (!is_asleep(atomic_load(&maker_id)) && !atomic_load(&notified)) sched_yield();
+  check_collection();
+  return 1;
+}
+
+static void run_visit(void *unused) {
+  pthread_t loads, makes;
+  (void)unused;
+  CHILD_CHECK(tri_init(NULL) == TRI_OK);
+  check_collection();
+  CHILD_CHECK(pthread_create(&loads, NULL, load, NULL) == 0 && pthread_create(&makes, NULL, make_timer, NULL) == 0);
+  step_await(&loader, READY);
+  step_await(&maker, READY);
+  CHILD_CHECK(dl_iterate_phdr(visit, NULL) == 1);
+  CHILD_CHECK(pthread_join(loads, NULL) == 0 && pthread_join(makes, NULL) == 0);
+}
+
+static void test_a_timer_made_while_a_library_is_loaded(void **state) {
+  (void)state;
+  in_child(run_visit, NULL);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_a_timer_starts_threads),
@@ -288,6 +346,7 @@ int main(void) {
       cmocka_unit_test(test_a_timer_in_the_child_of_a_fork),
       cmocka_unit_test(test_a_timer_that_sends_a_signal),
       cmocka_unit_test(test_a_message_queue_starts_threads),
+      cmocka_unit_test(test_a_timer_made_while_a_library_is_loaded),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -123,8 +123,8 @@ static own_thread *own_start(void) {
   static size_t used;
   assert_true(used < sizeof threads / sizeof threads[0]);
   own_thread *self = &threads[used++];
-  int id = tri_os_thread_start(own_run, self, "tri-test");
-  assert_int_not_equal(id, 0);
+  _Atomic(uint32_t) id = 0;
+  assert_true(tri_os_thread_start(own_run, self, "tri-test", &id));
   await(&self->ran, 1);
   assert_int_equal(id, self->id);
   return self;
@@ -181,7 +181,8 @@ static int start_beyond_limit(void) {
   own_thread thread = {.id = 0};
   setrlimit(RLIMIT_NPROC, &none);
   if (getuid() == 0 && setresuid(NOBODY, NOBODY, NOBODY) != 0) return 2;
-  return tri_os_thread_start(own_run, &thread, "tri-test") == 0 ? 0 : 1;
+  _Atomic(uint32_t) id = 0;
+  return !tri_os_thread_start(own_run, &thread, "tri-test", &id) && id == 0 ? 0 : 1;
 }
 
 static void test_thread_start_refused(void **state) {

@@ -188,11 +188,62 @@ static void test_new_record(void **state) {
   }
 }
 
+/* ---- stops come while threads of the library's own are started ---- */
+
+enum { OWN_THREADS = 5, LONG_NS = 20 * 1000 * 1000 };
+static test_step has_collected, all_started;
+
+static void wait_for_ever(void *unused) {
+  static _Atomic(uint32_t) never;
+  (void)unused;
+  for (;;) tri_os_wait(&never, 0, 0);
+}
+
+static void *collect_until_started(void *unused) {
+  for (uint32_t asked = 1; !atomic_load(&all_started); asked++) {
+    tri_gc();
+    CHILD_CHECK(collections() >= asked);
+    step_reach(&has_collected, asked);
+  }
+  return unused;
+}
+
+/* A stop has found the new thread by then, and waits for it. */
+static void wait_for_stop(void) {
+  while (!(tri_stop_sequence() & 1)) sched_yield();
+  tri_os_sleep(LONG_NS);
+}
+
+static void start_own_threads(void *unused) {
+  pthread_t collector;
+  (void)unused;
+  CHILD_CHECK(tri_thread_self() && pthread_create(&collector, NULL, collect_until_started, NULL) == 0);
+  step_await(&has_collected, 3); /* what the library starts by itself is there */
+  tri_os_thread_observer = wait_for_stop;
+  for (int i = 0; i < OWN_THREADS; i++) CHILD_CHECK(tri_thread_start_own(wait_for_ever, NULL, "tri-test"));
+  step_reach(&all_started, 1);
+  CHILD_CHECK(pthread_join(collector, NULL) == 0);
+  tri_gc();
+  tri_threads_lock();
+  CHILD_CHECK(tri_os_task_count() == tri_threads_expected_tasks()); /* none is taken for the program's */
+  tri_threads_unlock();
+}
+
+/* No stop waits for one of them, nor is given up. */
+static void test_own_threads_are_never_stopped(void **state) {
+  (void)state;
+  SKIP_UNDER_TSAN("threads that compute are not stopped under it");
+  child_result result = child_run(start_own_threads, NULL, (const char *const[]){"TRICOLOR_GC_THREADS=1", NULL});
+  assert_true(child_succeeded(&result));
+  assert_string_equal(result.text, "");
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_fork_in_a_waiting_thread),
       cmocka_unit_test(test_mending),
       cmocka_unit_test(test_new_record),
+      cmocka_unit_test(test_own_threads_are_never_stopped),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
