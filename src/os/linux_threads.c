@@ -62,13 +62,12 @@ static void *tri_thread_main(void *raw) {
   tri_start *start = raw;
   void (*run)(void *) = start->run;
   void *argument = start->argument;
-  const char *name = start->name;
   _Atomic(uint32_t) *id = start->id;
+  (void)prctl(PR_SET_NAME, start->name);
   if (tri_os_thread_observer) tri_os_thread_observer();
   /* release: pairs with the acquire in tri_os_thread_start; start may be gone after this store */
   atomic_store_explicit(id, (uint32_t)tri_os_thread_id(), memory_order_release);
   tri_os_wake(id, 1);
-  (void)prctl(PR_SET_NAME, name);
   run(argument);
   return NULL;
 }

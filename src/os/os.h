@@ -95,7 +95,7 @@ int tri_os_process_id(void);
 
 /* Starts a thread of the library's own: not interposed, detached, small stack, named; all signals blocked but those a
  * faulting instruction raises and those the C library keeps for itself. The first that it does is to set *id, 0 before,
- * to its own. Returns once it is set; false when refused. May wait for the loader's locks. */
+ * to its own: it waits for nobody. Returns once it is set; false when refused. May wait for the loader's locks. */
 bool tri_os_thread_start(void (*run)(void *), void *argument, const char *name, _Atomic(uint32_t) *id);
 /* For tests: called by such a thread before that. */
 extern void (*tri_os_thread_observer)(void);
