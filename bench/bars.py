@@ -1,7 +1,7 @@
 """What tricolor is to reach, and whether it does: ratios to Go of the same run, absolute times, what starting costs."""
 import dataclasses
 
-from workloads import GROUPS, MICRO_BAR_SIZES, RUNS, STOP_P99
+from workloads import GROUPS, MICRO_BAR_SIZES, RUNS, STOP_P99, TABLES
 
 THROUGHPUT, LATENCY = GROUPS
 
@@ -52,6 +52,10 @@ def throughput_bars():
     yield Bar("guide07: allocation and collection", "guide07", ("total_ms",), 1.0)
     yield Bar("pool: get and put, 1 thread", "pool-1", ("pair_ns",), 0.35)
     yield Bar("pool: get and put, 2 threads", "pool-2", ("pair_ns",), 0.5)
+    yield Bar("slice: append", "slice", ("append_ns",), 1.0)
+    for keys, entries, _ in TABLES:
+        for text, figure in (("insert", "insert_ns"), ("look up", "hit_ns")):
+            yield Bar(f"map of {entries} {keys}s: {text}", f"table-{keys}-{entries}", (figure,), 0.8)
 
 
 def latency_bars():

@@ -68,6 +68,7 @@ class Workload:
                 yield from ((peer, v) for v in own if v in self.references and v != nearest)
 
 
+TABLES = (("int", "1000", "5000"), ("int", "1000000", "2"), ("string", "1000", "5000"), ("string", "1000000", "2"))
 GRAPH = {
     "figure": Column("mobj_per_s", "Mobj/s", 2),
     "higher": True,
@@ -137,6 +138,14 @@ def workloads(quick):
     for threads in ("1", "2"):
         yield Workload(f"pool-{threads}", "pool", (threads, "5000000" if quick else "20000000"),
                        figure=Column("pair_ns", "ns get, put", 2), more_runs=3)
+    yield Workload("slice", "slice", ("100000", "50" if quick else "500"), figure=Column("append_ns", "ns append", 2),
+                   more_runs=3)
+    for keys, entries, rounds in TABLES:
+        rounds = str(max(1, int(rounds) // 5)) if quick else rounds
+        yield Workload(f"table-{keys}-{entries}", "table", (keys, entries, rounds),
+                       figure=Column("hit_ns", "ns look up", 2),
+                       details=(Column("insert_ns", "insert", 2), Column("miss_ns", "look up in vain", 2),
+                                Column("delete_ns", "delete", 2)))
     yield Workload("graph-2M", "graph", ("2000000", "{}"), **GRAPH)
     yield from latency_workloads(quick)
     if not quick:

@@ -108,11 +108,11 @@ static inline bool tri_builder_add_char(tri_builder *builder, char c) {
   __attribute__((unused, noinline)) static bool name##_grow_(name *s, size_t more) {                                   \
     static tri_site site = TRI_SITE_(T);                                                                               \
     size_t capacity = s->capacity, needed;                                                                             \
-    T *items;                                                                                                          \
+    T *grown_;                                                                                                         \
     if (__builtin_add_overflow(s->length, more, &needed)) needed = SIZE_MAX;                                           \
-    items = (T *)tri_slice_grow(&site, s->items, s->length, &capacity, needed);                                        \
-    if (!items) return false;                                                                                          \
-    s->items = items;                                                                                                  \
+    grown_ = (T *)tri_slice_grow(&site, s->items, s->length, &capacity, needed);                                       \
+    if (!grown_) return false;                                                                                         \
+    s->items = grown_;                                                                                                 \
     s->capacity = capacity;                                                                                            \
     return true;                                                                                                       \
   }                                                                                                                    \

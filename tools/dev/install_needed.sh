@@ -22,6 +22,7 @@ check ci | command -v readelf | binutils | + | the symbol and installation tests
 check ci | command -v c++ || command -v g++ | g++ | ? | the public header is also tested as C++
 check ci | have_header cjson/cJSON.h | libcjson-dev | ? | one example puts the cJSON library on our heap
 bench | command -v python3 | python3 | + | the benchmark runner is written in it
+ci bench | have_header uthash.h | uthash-dev | ? | the benchmarks compare hash tables with uthash's
 bench | have_header gc.h || have_header gc/gc.h | libgc-dev | ? | the benchmarks compare with bdwgc
 bench | have_library libmimalloc.so | libmimalloc2.0 | ? | the benchmarks compare with mimalloc
 bench | have_library libjemalloc.so | libjemalloc2 | ? | the benchmarks compare with jemalloc
