@@ -10,7 +10,7 @@ MINUTES ?= 10
 generator = $(if $(wildcard build/$(1)/CMakeCache.txt),,$(if $(shell command -v ninja),-G Ninja))
 configure = $(CMAKE) --preset $(1) $(call generator,$(1)) $(2) $(CMAKE_OPTIONS)
 
-.PHONY: all demo check torture bench performance install format clean help
+.PHONY: all demo check guide torture bench performance install format clean help
 .NOTPARALLEL:
 
 all:
@@ -27,6 +27,12 @@ check:
 	@$(call configure,debug)
 	@$(CMAKE) --build build/debug -j $(JOBS)
 	@tools/dev/run_tests.sh build/debug
+
+guide:
+	@tools/dev/install_needed.sh demo
+	@$(call configure,release,-DTRI_BUILD_EXAMPLES=ON) >/dev/null
+	@$(CMAKE) --build build/release -j $(JOBS)
+	@python3 tools/dev/compare_guide.py build/release
 
 torture:
 	@tools/dev/install_needed.sh check
@@ -59,6 +65,7 @@ help:
 	@echo "make            build the optimised library into build/release"
 	@echo "make demo       build and show the text index: the same program with tricolor and with malloc"
 	@echo "make check      build with assertions and run all tests"
+	@echo "make guide      run the guide's programs beside their Go originals and compare what they print"
 	@echo "make torture    move the only pointers to objects about while collecting, for MINUTES=$(MINUTES) in all"
 	@echo "make bench      measure against bdwgc and malloc (BENCH_OPTIONS=... for bench/run.py)"
 	@echo "make performance  make bench, and docs/performance.md with its charts from what it measured"
