@@ -34,7 +34,7 @@
  * spares the collector all of it.
  *
  * A map is used by one thread at a time, or read by many; a call that meets another's change aborts with a line that
- * says so, where it notices (as in Go). Not for signal handlers. How it works: docs/design/maps.md.
+ * says so, where it notices (as in Go). Not for signal handlers. How it works: docs/design/structures.md.
  */
 #ifndef TRICOLOR_MAP_H
 #define TRICOLOR_MAP_H
