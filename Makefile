@@ -52,7 +52,7 @@ performance: bench
 # DESTDIR is honoured.
 install:
 	$(call configure,release,-DCMAKE_INSTALL_PREFIX=$(PREFIX))
-	$(CMAKE) --build build/release -j $(JOBS) --target tricolor tricolor_static tricolor-manual
+	$(CMAKE) --build build/release -j $(JOBS) --target tricolor tricolor_static tricolor-manual tricolor-tools
 	$(CMAKE) --install build/release --prefix $(PREFIX)
 
 format:

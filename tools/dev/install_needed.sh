@@ -20,6 +20,7 @@ check ci | command -v python3 | python3 | + | the layer and symbol checks are wr
 check ci | command -v spin | spin | ? | the models of the protocols are verified with it
 check ci | command -v readelf | binutils | + | the symbol and installation tests read the libraries with it
 check ci | command -v c++ || command -v g++ | g++ | ? | the public header is also tested as C++
+demo check bench ci | have_header elfutils/libdwfl.h | libdw-dev | ? | tricolor layout reads debugging information with it
 check ci | have_header cjson/cJSON.h | libcjson-dev | ? | one example puts the cJSON library on our heap
 bench | command -v python3 | python3 | + | the benchmark runner is written in it
 ci bench | have_header uthash.h | uthash-dev | ? | the benchmarks compare hash tables with uthash's
