@@ -14,7 +14,7 @@
 
 TRI_MAP(ints, uint64_t, uint64_t, tri_hash_int, tri_equal_int);
 TRI_TYPE(ints_group);
-TRI_MAP(strings, const char *, uint64_t, tri_hash_string, tri_equal_string);
+TRI_MAP(strings, tri_text, uint64_t, tri_hash_text, tri_equal_text);
 
 #define TABLE(name, K)                                                                                                 \
   typedef name name##_table;                                                                                           \
@@ -23,7 +23,10 @@ TRI_MAP(strings, const char *, uint64_t, tri_hash_string, tri_equal_string);
   static inline bool name##_remove(name##_table *table, K key) { return name##_delete(table, key); }                   \
   static void name##_drop(name##_table *table) { *table = (name##_table){0}; }
 TABLE(ints, uint64_t)
-TABLE(strings, const char *)
+TABLE(strings, tri_text)
+
+typedef tri_text key_text; /* as Go's strings */
+static inline tri_text text_key(const char *bytes, size_t length) { return (tri_text){bytes, length}; }
 
 #else
 
@@ -86,6 +89,12 @@ static void ints_drop(ints_table *table) {
   }
 }
 
+typedef const char *key_text;
+static inline const char *text_key(const char *bytes, size_t length) {
+  (void)length;
+  return bytes;
+}
+
 static inline void strings_add(strings_table *table, const char *key, uint64_t value) {
   strings_entry *found;
   HASH_FIND_STR(table->head, key, found);
@@ -130,16 +139,16 @@ static uint64_t mixed(uint64_t i) {
   return i ^ i >> 31;
 }
 
-static char *word(uint64_t i) {
+static key_text word(uint64_t i) {
   char text[32];
   int length = snprintf(text, sizeof text, "key-%.*s%012" PRIx64, (int)(i % 9), "abcdefgh", mixed(i) >> 16);
   char *copy = bench_noscan((size_t)length + 1);
   memcpy(copy, text, (size_t)length + 1);
-  return copy;
+  return text_key(copy, (size_t)length);
 }
 
 static uint64_t *numbers;
-static char **words;
+static key_text *words;
 
 /* The first half is there, in one order and in another; the second is not. */
 static void make_keys(bool of_words) {

@@ -49,6 +49,30 @@ static void test_words_are_counted(void **state) {
   for (int i = 0; i < 1000; i++) assert_true(*points_get(&where, (point){i % 31, i / 31}) == i);
 }
 
+TRI_MAP(texts, tri_text, size_t, tri_hash_text, tri_equal_text);
+
+/* At every length, and for every byte that differs. */
+static void test_texts(void **state) {
+  (void)state;
+  texts map = {0};
+  char bytes[64];
+  memset(bytes, 'a', sizeof bytes);
+  for (size_t length = 0; length < sizeof bytes; length++) {
+    char *copy = tri_strndup(bytes, length);
+    assert_true(texts_set(&map, (tri_text){copy, length}, length));
+  }
+  for (size_t length = 0; length < sizeof bytes; length++) {
+    tri_text key = {bytes, length};
+    assert_int_equal(*texts_get(&map, key), length);
+    for (size_t at = 0; at < length; at++) {
+      bytes[at] = 'b';
+      assert_false(texts_has(&map, key) || tri_equal_text(key, (tri_text){tri_strndup("aaaa", 4), 4}));
+      bytes[at] = 'a';
+    }
+  }
+  assert_true(tri_equal_text(tri_text_of("word"), (tri_text){"words", 4}));
+}
+
 /* ---- against a plain model ---- */
 
 enum { KEYS = 3000, STEPS = 300000 };
@@ -310,6 +334,7 @@ static void test_each_map_has_a_seed(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_words_are_counted),
+      cmocka_unit_test(test_texts),
       cmocka_unit_test(test_it_does_what_a_table_does),
       cmocka_unit_test(test_a_bad_hash_is_only_slow),
       cmocka_unit_test(test_deleted_places_are_used_again),
