@@ -2,7 +2,7 @@
 add_custom_target(tricolor-tools) # whether or not there is one
 find_package(PkgConfig QUIET)
 if(PkgConfig_FOUND)
-  pkg_check_modules(LIBDW QUIET IMPORTED_TARGET libdw)
+  pkg_check_modules(LIBDW QUIET IMPORTED_TARGET libdw libelf)
 endif()
 if(LIBDW_FOUND)
   file(GLOB tool_sources CONFIGURE_DEPENDS src/tools/*.c)

@@ -164,6 +164,10 @@ TRI_API void tri_free(void *ptr);
  * TRICOLOR_DEBUG=check=1 the first object is scanned precisely, too. */
 #define TRI_TYPE(...) TRI_TYPE_AT_(TRI_CAT_(tri_type_map_, __COUNTER__), __VA_ARGS__, )
 
+/* The same by ranges of bytes, as "tricolor types" writes them: TRI_TYPE_RANGES(T, {0, 8}, {24, 16}) for the words at
+ * 0, 24 and 32. */
+#define TRI_TYPE_RANGES(...) TRI_TYPE_RANGES_AT_(TRI_CAT_(tri_type_map_, __COUNTER__), __VA_ARGS__)
+
 /* clang-format off */
 
 /* A zeroed T, aligned as T has to be, and to 16 where T has pointers and is not of 17 to 24 bytes. Precise when a
@@ -426,8 +430,10 @@ __attribute__((unused)) static char tri_unit_;
 #define TRI_SITE_(T) {#T, &tri_unit_, sizeof(T), TRI_ALIGNOF_(T), 0, 0}
 
 #define TRI_FIELD_(T, f) {offsetof(T, f), sizeof(((T *)0)->f)},
-#define TRI_TYPE_AT_(id, T, ...)                                                                                       \
-  static const tri_field TRI_CAT_(id, _fields)[] = {TRI_EACH_(T, __VA_ARGS__){0, 0}};                                  \
+#define TRI_TYPE_AT_(id, T, ...) TRI_TYPE_BY_(id, T, TRI_EACH_(T, __VA_ARGS__){0, 0})
+#define TRI_TYPE_RANGES_AT_(id, T, ...) TRI_TYPE_BY_(id, T, __VA_ARGS__, {0, 0})
+#define TRI_TYPE_BY_(id, T, ...)                                                                                       \
+  static const tri_field TRI_CAT_(id, _fields)[] = {__VA_ARGS__};                                                      \
   static tri_type id = {#T, &tri_unit_, sizeof(T), TRI_CAT_(id, _fields),                                              \
                         sizeof(TRI_CAT_(id, _fields)) / sizeof(tri_field) - 1, NULL, 0};                               \
   __attribute__((constructor)) static void TRI_CAT_(id, _register)(void) { (void)tri_type_register(&id); }             \

@@ -269,11 +269,6 @@ static void print_type_json(const struct_type *type, bool first) {
 
 /* ---- the command ---- */
 
-static bool is_called(const struct_type *type, const char *name) {
-  const char *bare = strncmp(type->name, "struct ", 7) == 0 ? type->name + 7 : type->name;
-  return !name || strcmp(type->name, name) == 0 || strcmp(bare, name) == 0;
-}
-
 typedef struct request {
   bool is_json, all, has_limit;
   uint64_t limit;
@@ -317,7 +312,7 @@ int tool_layout(int argc, char **argv) {
   if (asked.is_json) printf("[");
   for (size_t i = 0; i < list.count; i++) {
     const struct_type *type = &list.types[i];
-    if (!is_called(type, asked.name)) continue;
+    if (asked.name && !structs_is_called(&list, type, asked.name)) continue;
     matching++;
     waste lost = waste_of(type);
     bool is_over = asked.has_limit && lost.holes + lost.padding > asked.limit;

@@ -324,7 +324,7 @@ static bool read_struct(Dwarf_Die *die, const char *name, struct_type *type) {
 
 typedef struct reader {
   struct_list *list;
-  size_t room;
+  size_t room, alias_room;
   void *known; /* a tree, by name, size and place */
   const char *foreign;
 } reader;
@@ -349,6 +349,15 @@ static void add(reader *into, Dwarf_Die *die, const char *name) {
   into->list->types[into->list->count++] = *type;
 }
 
+static void add_alias(reader *into, const char *name, Dwarf_Die *target) {
+  struct_list *list = into->list;
+  if (list->alias_count == into->alias_room) {
+    into->alias_room = into->alias_room ? into->alias_room * 2 : 64;
+    list->aliases = must(realloc(list->aliases, into->alias_room * sizeof *list->aliases));
+  }
+  list->aliases[list->alias_count++] = (struct_alias){name, text("struct %s", dwarf_diename(target))};
+}
+
 static void read_children(reader *into, Dwarf_Die *parent, int depth) {
   Dwarf_Die child, target;
   if (depth == DEPTH_MAX) return;
@@ -359,7 +368,10 @@ static void read_children(reader *into, Dwarf_Die *parent, int depth) {
       if (name) add(into, &child, text("struct %s", name));
       break;
     case DW_TAG_typedef:
-      if (name && type_of(&child, &target) && dwarf_tag(&target) == DW_TAG_structure_type && !dwarf_diename(&target))
+      if (!name || !type_of(&child, &target) || dwarf_tag(&target) != DW_TAG_structure_type) break;
+      if (dwarf_diename(&target))
+        add_alias(into, name, &target);
+      else
         add(into, &target, text("%s", name));
       break;
     case DW_TAG_subprogram:
@@ -400,6 +412,14 @@ static void read_module(reader *into, Dwfl_Module *module) {
     else
       read_children(into, unit, 0);
   }
+}
+
+bool structs_is_called(const struct_list *list, const struct_type *type, const char *name) {
+  const char *bare = strncmp(type->name, "struct ", 7) == 0 ? type->name + 7 : type->name;
+  if (strcmp(type->name, name) == 0 || strcmp(bare, name) == 0) return true;
+  for (size_t i = 0; i < list->alias_count; i++)
+    if (strcmp(list->aliases[i].name, name) == 0 && strcmp(list->aliases[i].of, type->name) == 0) return true;
+  return false;
 }
 
 static bool complain(const char *path, const char *what, const char *more) {

@@ -32,12 +32,22 @@ typedef struct struct_type {
   size_t words;
 } struct_type;
 
+/* A typedef of a struct that has a tag. */
+typedef struct struct_alias {
+  const char *name, *of;
+} struct_alias;
+
 typedef struct struct_list {
   struct_type *types; /* by name */
   size_t count;
+  struct_alias *aliases;
+  size_t alias_count;
 } struct_list;
 
 /* Those of the file at path, each once. False, and a line on standard error, when it has none that could be read. */
 bool structs_read(const char *path, struct_list *list);
+
+/* Whether a name means the struct: "struct node", its tag alone, or a typedef of it. */
+bool structs_is_called(const struct_list *list, const struct_type *type, const char *name);
 
 #endif

@@ -4,6 +4,7 @@
 #define TRI_TOOLS_H
 
 int tool_layout(int argc, char **argv);
+int tool_types(int argc, char **argv);
 
 /* Says what is wrong with the command line, and how it is to be; returns 2. */
 int tool_usage(const char *usage, const char *format, ...) __attribute__((format(printf, 2, 3)));
