@@ -180,6 +180,13 @@ class Workloads(Scripts):
         self.assertRegex(result.cut, "^not run: it needs .* MiB")
         self.assertEqual(judged(result)["verdict"], "no figure")
 
+    def test_every_program_is_there_for_every_peer(self):
+        here = pathlib.Path(workloads.__file__).parent
+        for workload in workloads.workloads(quick=False):
+            self.assertTrue((here / "c" / f"{workload.program}.c").exists(), workload.program)
+            if "go" in workload.peers:
+                self.assertTrue((here / "go" / workload.program / "main.go").exists(), workload.program)
+
     def test_a_group_is_chosen_by_its_name(self):
         self.programs("tricolor", f"echo '{LINE.format(check=5, ms=1)} max_us=1'")
         status, text = self.main("--only", "latency", "--quick", "--runs", "1", "--peers", "tricolor")
